@@ -1,0 +1,76 @@
+// How anything is launched: one grid, one call, its own error.
+#pragma once
+
+#include <cuda_runtime.h>
+#include <culoss/core.hpp>
+
+#include <utility>
+
+#include "host/status.hpp"
+
+namespace culoss::detail {
+
+// The status of a call of the CUDA runtime. Looks only at that call's own return value: errors that
+// the caller left behind are neither blamed on us nor cleared.
+inline status checked(const char* function, const char* call, cudaError_t error) noexcept {
+  if (error == cudaSuccess) return {};
+  const bool memory = error == cudaErrorMemoryAllocation;
+  return failure(memory ? status_code::out_of_memory : status_code::cuda_error, function,
+                 "%s failed: %s (%s)", call, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+// Where a call runs, once it is known to be possible there.
+struct device_context {
+  const char* function = "";
+  cudaStream_t stream = nullptr;
+  int capability = 0;  // 90 for 9.0
+};
+
+// Checks that the stream belongs to the current device.
+inline status open(const char* function, const cuda& where, device_context& context) noexcept {
+  int current = 0, owner = 0, major = 0, minor = 0;
+  status s = checked(function, "cudaGetDevice", cudaGetDevice(&current));
+  if (!s.ok()) return s;
+  s = checked(function, "cudaStreamGetDevice", cudaStreamGetDevice(where.stream, &owner));
+  if (!s.ok()) return s;
+  if (owner != current) {
+    return failure(status_code::invalid_argument, function,
+                   "stream belongs to device %d, but device %d is current", owner, current);
+  }
+  s = checked(function, "cudaDeviceGetAttribute",
+              cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, current));
+  if (!s.ok()) return s;
+  s = checked(function, "cudaDeviceGetAttribute",
+              cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, current));
+  context = {function, where.stream, 10 * major + minor};
+  return s;
+}
+
+// Blocks are counted in x, and in y beyond what x can count; kernels::block_index() undoes it.
+inline dim3 grid_of(long long blocks) noexcept {
+  constexpr long long kMost = (1ll << 31) - 1;
+  if (blocks <= kMost) return {static_cast<unsigned>(blocks), 1, 1};
+  constexpr long long kWide = 1ll << 30;
+  return {static_cast<unsigned>(kWide), static_cast<unsigned>((blocks + kWide - 1) / kWide), 1};
+}
+
+template <class... Parameters, class... Arguments>
+status launch(const device_context& context, void (*kernel)(Parameters...), long long blocks,
+              int threads, int shared_bytes, Arguments&&... arguments) noexcept {
+  constexpr int kAlwaysThere = 48 * 1024;
+  if (shared_bytes > kAlwaysThere) {
+    const status s = checked(
+        context.function, "cudaFuncSetAttribute",
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+    if (!s.ok()) return s;
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid_of(blocks);
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.stream = context.stream;
+  return checked(context.function, "cudaLaunchKernelEx",
+                 cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+}
+
+}  // namespace culoss::detail

@@ -1,0 +1,120 @@
+#include "kernels/policy/softmax.cuh"
+
+#include "host/rows.hpp"
+#include "host/softmax.hpp"
+#include "kernels/policy/softmax_backward.cuh"
+
+namespace culoss {
+namespace {
+
+using namespace detail;
+
+template <class T>
+status forward(const char* function, const char* output_name, bool log, const cuda& where,
+               const matrix<const T>& logits, const matrix<T>& output,
+               const softmax_options& options) noexcept {
+  status s = check_softmax(function, where, logits, output_name, output, options);
+  device_context context;
+  if (s.ok()) s = open(function, where, context);
+  if (s.ok()) s = check_width(context, "logits", logits.cols);
+  if (!s.ok() || logits.rows == 0) return s;
+  using policy = kernels::softmax_policy<T>;
+  return launch_rows<policy>(context, {{stream_of(logits)},
+                                       output.data,
+                                       output.ld,
+                                       logits.rows,
+                                       logits.cols,
+                                       argument(options.temperature),
+                                       log});
+}
+
+template <class T>
+status backward(const char* function, const char* input_name, const char* upstream_name, bool log,
+                const cuda& where, const matrix<const T>& input, const matrix<const T>& upstream,
+                const matrix<T>& grad_logits, const softmax_options& options) noexcept {
+  status s = check_softmax_backward(function, where, input_name, input, upstream_name, upstream,
+                                    grad_logits, options);
+  device_context context;
+  if (s.ok()) s = open(function, where, context);
+  if (s.ok()) s = check_width(context, input_name, input.cols);
+  if (!s.ok() || input.rows == 0) return s;
+  using policy = kernels::softmax_backward_policy<T>;
+  return launch_rows<policy>(context, {{stream_of(input), stream_of(upstream)},
+                                       grad_logits.data,
+                                       grad_logits.ld,
+                                       input.rows,
+                                       input.cols,
+                                       argument(options.temperature),
+                                       log});
+}
+
+}  // namespace
+
+status softmax(const cuda& where, matrix<const float> logits, matrix<float> probabilities,
+               const softmax_options& options) noexcept {
+  return forward("softmax", "probabilities", false, where, logits, probabilities, options);
+}
+status softmax(const cuda& where, matrix<const half> logits, matrix<half> probabilities,
+               const softmax_options& options) noexcept {
+  return forward("softmax", "probabilities", false, where, logits, probabilities, options);
+}
+status softmax(const cuda& where, matrix<const bf16> logits, matrix<bf16> probabilities,
+               const softmax_options& options) noexcept {
+  return forward("softmax", "probabilities", false, where, logits, probabilities, options);
+}
+
+status log_softmax(const cuda& where, matrix<const float> logits, matrix<float> log_probabilities,
+                   const softmax_options& options) noexcept {
+  return forward("log_softmax", "log_probabilities", true, where, logits, log_probabilities,
+                 options);
+}
+status log_softmax(const cuda& where, matrix<const half> logits, matrix<half> log_probabilities,
+                   const softmax_options& options) noexcept {
+  return forward("log_softmax", "log_probabilities", true, where, logits, log_probabilities,
+                 options);
+}
+status log_softmax(const cuda& where, matrix<const bf16> logits, matrix<bf16> log_probabilities,
+                   const softmax_options& options) noexcept {
+  return forward("log_softmax", "log_probabilities", true, where, logits, log_probabilities,
+                 options);
+}
+
+status softmax_backward(const cuda& where, matrix<const float> probabilities,
+                        matrix<const float> grad_probabilities, matrix<float> grad_logits,
+                        const softmax_options& options) noexcept {
+  return backward("softmax_backward", "probabilities", "grad_probabilities", false, where,
+                  probabilities, grad_probabilities, grad_logits, options);
+}
+status softmax_backward(const cuda& where, matrix<const half> probabilities,
+                        matrix<const half> grad_probabilities, matrix<half> grad_logits,
+                        const softmax_options& options) noexcept {
+  return backward("softmax_backward", "probabilities", "grad_probabilities", false, where,
+                  probabilities, grad_probabilities, grad_logits, options);
+}
+status softmax_backward(const cuda& where, matrix<const bf16> probabilities,
+                        matrix<const bf16> grad_probabilities, matrix<bf16> grad_logits,
+                        const softmax_options& options) noexcept {
+  return backward("softmax_backward", "probabilities", "grad_probabilities", false, where,
+                  probabilities, grad_probabilities, grad_logits, options);
+}
+
+status log_softmax_backward(const cuda& where, matrix<const float> log_probabilities,
+                            matrix<const float> grad_log_probabilities, matrix<float> grad_logits,
+                            const softmax_options& options) noexcept {
+  return backward("log_softmax_backward", "log_probabilities", "grad_log_probabilities", true,
+                  where, log_probabilities, grad_log_probabilities, grad_logits, options);
+}
+status log_softmax_backward(const cuda& where, matrix<const half> log_probabilities,
+                            matrix<const half> grad_log_probabilities, matrix<half> grad_logits,
+                            const softmax_options& options) noexcept {
+  return backward("log_softmax_backward", "log_probabilities", "grad_log_probabilities", true,
+                  where, log_probabilities, grad_log_probabilities, grad_logits, options);
+}
+status log_softmax_backward(const cuda& where, matrix<const bf16> log_probabilities,
+                            matrix<const bf16> grad_log_probabilities, matrix<bf16> grad_logits,
+                            const softmax_options& options) noexcept {
+  return backward("log_softmax_backward", "log_probabilities", "grad_log_probabilities", true,
+                  where, log_probabilities, grad_log_probabilities, grad_logits, options);
+}
+
+}  // namespace culoss

@@ -1,0 +1,93 @@
+// Which kernel a row loss runs, as data. A plan depends on the device's capability, the width, the
+// type and the alignment alone, never on the number of rows: a row's bits do not depend on its
+// neighbours.
+#pragma once
+
+#include <cstdint>
+
+namespace culoss::detail {
+
+inline constexpr int kPackBytes = 16;  // one load or store
+// Packs that a thread folds into its state with one rescale, over all streams.
+inline constexpr int kBatch = 4;
+inline constexpr int kLaneThreads = 128;
+inline constexpr int kMaxLanePacks = 9;  // packs a lane keeps in registers, at most
+
+enum class row_kernel {
+  lanes,      // 8 or 32 lanes of a warp own a row and keep it in registers
+  on_chip,    // a block owns a row and keeps it in shared memory
+  two_reads,  // a block owns a row; it is read again to be written
+};
+
+struct row_plan {
+  row_kernel kernel;
+  int lanes;         // threads that share a row
+  int packs;         // lanes: packs of each stream that a lane has room for
+  int threads;       // of a block
+  int shared_bytes;  // dynamic shared memory of a block
+};
+
+// Dynamic shared memory that a block may have beside the kernels' static needs.
+constexpr std::int64_t shared_limit(int capability) {
+  constexpr std::int64_t kStatic = 4096;
+  switch (capability) {
+    case 80:
+    case 87:
+      return 163 * 1024 - kStatic;
+    case 90:
+    case 100:
+    case 103:
+    case 110:
+      return 227 * 1024 - kStatic;
+    case 75:
+      return 64 * 1024 - kStatic;
+    default:
+      return (capability > 80 ? 99 : 48) * 1024 - kStatic;
+  }
+}
+
+// Packs that hold a row. One more where it does not begin at a multiple of 16 bytes.
+constexpr std::int64_t packs_of(std::int64_t cols, int element_bytes, bool aligned) {
+  return (cols * element_bytes + kPackBytes - 1) / kPackBytes + (aligned ? 0 : 1);
+}
+
+// streams: inputs that are reduced and needed again; writes: whether there is a second phase at
+// all.
+constexpr row_plan plan_rows(int capability, std::int64_t cols, int element_bytes, int streams,
+                             bool aligned, bool writes) {
+  const std::int64_t packs = packs_of(cols, element_bytes, true);
+  const std::int64_t room = packs_of(cols, element_bytes, aligned);
+  // Rows of up to 128 bytes: several a warp. Up to 4 KB: a warp each, all of it in registers.
+  if (packs <= 8) return {row_kernel::lanes, 8, 2, kLaneThreads, 0};
+  if (packs <= 32 * (kMaxLanePacks - 1)) {
+    // Room changes no bits: packs that are not there are the identity of the reduction.
+    const int capacity = room <= 64 ? 2 : room <= 160 ? 5 : kMaxLanePacks;
+    return {row_kernel::lanes, 32, capacity, kLaneThreads, 0};
+  }
+  // Up to 16 KB a small block, so that many rows are in flight on a multiprocessor.
+  const int threads = packs <= 1024 ? 128 : 512;
+  const std::int64_t bytes = packs_of(cols, element_bytes, false) * kPackBytes * streams;
+  if (writes && bytes <= shared_limit(capability)) {
+    return {row_kernel::on_chip, threads, 0, threads, static_cast<int>(bytes)};
+  }
+  return {row_kernel::two_reads, threads, 0, threads, 0};
+}
+
+// Roundings that one element's exponential meets on its way into the row's sum, for error bounds.
+struct path_length {
+  int adds;
+  int rescales;
+};
+constexpr path_length longest_path(const row_plan& plan, std::int64_t cols, int element_bytes,
+                                   int streams = 1) {
+  const int batch = kBatch / streams;
+  const std::int64_t packs = packs_of(cols, element_bytes, false);
+  const std::int64_t of_a_thread = (packs + plan.lanes - 1) / plan.lanes;
+  const int batches = static_cast<int>((of_a_thread + batch - 1) / batch);
+  const int in_a_batch = kPackBytes / element_bytes + batch;
+  // Shuffles halve a warp; the warps of a block are merged one after the other.
+  const int merges = plan.lanes == 8 ? 3 : 5 + (plan.lanes / 32 - 1);
+  return {in_a_batch + batches + merges, batches + merges};
+}
+
+}  // namespace culoss::detail

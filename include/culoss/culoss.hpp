@@ -1,0 +1,6 @@
+// All of the library.
+#pragma once
+
+#include <culoss/core.hpp>
+#include <culoss/cross_entropy.hpp>
+#include <culoss/softmax.hpp>

@@ -1,0 +1,62 @@
+// Labels, which are never trusted: a label is compared at its own width before it is an index.
+#pragma once
+
+#include <culoss/core.hpp>
+
+#include "kernels/reduce.cuh"
+
+namespace culoss::kernels {
+
+enum class label_kind : int { counts, ignored, bad };
+
+struct labels {
+  const void* data;
+  bool wide;  // int64, else int32
+  long long ignore_index;
+  long long classes;
+
+  __device__ long long operator[](long long row) const {
+    return wide ? static_cast<const long long*>(data)[row] : static_cast<const int*>(data)[row];
+  }
+  __device__ label_kind kind(long long label) const {
+    if (label == ignore_index) return label_kind::ignored;
+    return label >= 0 && label < classes ? label_kind::counts : label_kind::bad;
+  }
+};
+
+__device__ inline void report_bad_label(fault_record* record, long long row) {
+  if (record == nullptr) return;
+  static_assert(sizeof(unsigned long long) == sizeof record->count);
+  atomicOr(&record->flags, faults::label_out_of_range);
+  atomicAdd(reinterpret_cast<unsigned long long*>(&record->count), 1ull);
+  atomicMax(reinterpret_cast<unsigned long long*>(&record->inverted_first_row),
+            ~static_cast<unsigned long long>(row));
+}
+
+// After all rows: which label stood in the smallest bad row. A record that holds a smaller row from
+// an earlier call keeps that row's label.
+__device__ inline void report_first_label(fault_record* record, const labels& all, long long rows) {
+  if (record == nullptr || record->inverted_first_row == 0) return;
+  const auto row = static_cast<long long>(~record->inverted_first_row);
+  if (row >= rows) return;
+  const long long label = all[row];
+  if (all.kind(label) == label_kind::bad) record->label = label;
+}
+
+// What a row adds to the divisor of a mean: its class's weight; 1 without weights or for a bad
+// label.
+struct count_rows {
+  labels all;
+  const float* class_weights;
+
+  __device__ totals operator()(long long row) const {
+    const long long label = all[row];
+    const label_kind kind = all.kind(label);
+    const bool weighted = kind == label_kind::counts && class_weights != nullptr;
+    const float w = weighted ? class_weights[label] : 1.0f;
+    const bool ignored = kind == label_kind::ignored;
+    return {ignored ? 0.0 : static_cast<double>(w), ignored ? 0 : 1};
+  }
+};
+
+}  // namespace culoss::kernels

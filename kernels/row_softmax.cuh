@@ -1,0 +1,295 @@
+// The skeleton of the row losses: reduce a row to a small state, turn the state into coefficients,
+// write one element for each element read.
+//
+// Moves, per row of C elements of s bytes and for each input stream: C s read once; where there is
+// a matrix to write, C s written once, and the inputs read a second time only by rows_by_block<..,
+// false> (rows that do not fit on chip). Each kernel is one launch for all rows.
+//
+//   rows_by_lanes<Policy, L, P>    L lanes of a warp a row, at most P packs a lane, in registers
+//   rows_by_block<Policy, N, true> N threads a row, the row's raw packs in shared memory
+//   rows_by_block<Policy, N, false> likewise, read again where it is written
+//   rows_elementwise<Policy>       no reduction: a warp for each kSpanPacks * 32 packs
+//
+// A Policy is built for one row by each thread that works on it, and has
+//   arguments                      a plain struct with `stream<T> in[kStreams]`, `out`, `ld`,
+//   `rows`, `cols` value, kStreams, kAbsent       element type; number of inputs; what a missing
+//   column reads as skip(), fill()                 whether the row's inputs are not to be read;
+//   what is written then state, identity(), add(), merge()     the reduction, in a tree fixed by
+//   width and alignment coefficients, finish(state)    what every element needs to know of its row
+//   write(state, coefficients)     the row's own outputs, by one thread
+//   zero(coefficients)             whether the row's gradient is 0 whatever its elements
+//   apply(coefficients, x, column) replaces the elements x[0] by the results
+#pragma once
+
+#include <cub/block/block_reduce.cuh>
+
+#include "host/tuning.hpp"
+#include "kernels/math.cuh"
+#include "kernels/vector_io.cuh"
+#include "kernels/warp.cuh"
+
+namespace culoss::kernels {
+
+using detail::kLaneThreads;
+
+template <class T>
+struct stream {
+  const T* data;
+  long long ld;
+};
+
+inline constexpr int kSpanPacks = 4;      // packs a lane of rows_elementwise handles
+inline constexpr int kSpanThreads = 256;  // its block
+
+// The rows of one index: inputs, output, and which of them begin at the same place in their 16
+// bytes.
+template <class Policy>
+struct row_of {
+  using T = typename Policy::value;
+  static constexpr int kStreams = Policy::kStreams;
+  static constexpr int kSize = pack<T>::kSize;
+
+  input_row<T> first;
+  const typename Policy::arguments& a;
+  long long row;
+
+  __device__ row_of(const typename Policy::arguments& a, long long row)
+      : first(a.in[0].data + row * a.in[0].ld, static_cast<int>(a.cols)), a(a), row(row) {}
+
+  __device__ input_row<T> input(int i) const {
+    return {a.in[i].data + row * a.in[i].ld, static_cast<int>(a.cols)};
+  }
+  __device__ output_row<T> output() const { return {a.out + row * a.ld, static_cast<int>(a.cols)}; }
+
+  template <cache kCache>
+  __device__ void load(int k, pack<T> (&p)[kStreams]) const {
+    p[0] = first.template load<kCache>(k, Policy::kAbsent);
+#pragma unroll
+    for (int i = 1; i < kStreams; ++i) {
+      const input_row<T> in = input(i);
+      p[i] = in.template load_columns<kCache>(first.first_column(k), Policy::kAbsent,
+                                              in.head() == first.head());
+    }
+  }
+  __device__ static void absent(pack<T> (&p)[kStreams]) {
+    float x[kSize];
+#pragma unroll
+    for (int e = 0; e < kSize; ++e) x[e] = Policy::kAbsent;
+#pragma unroll
+    for (int i = 0; i < kStreams; ++i) p[i] = repack<T>(x);
+  }
+
+  // The batch of packs k, k + stride, ... : into the state.
+  template <int kPacks>
+  __device__ void add(const Policy& policy, typename Policy::state& s,
+                      const pack<T> (&p)[kPacks][kStreams], int k, int stride) const {
+    float x[kStreams][kPacks][kSize];
+    int column[kPacks];
+#pragma unroll
+    for (int b = 0; b < kPacks; ++b) {
+      column[b] = first.first_column(k + b * stride);
+#pragma unroll
+      for (int i = 0; i < kStreams; ++i) unpack(p[b][i], x[i][b]);
+    }
+    policy.add(s, x, column);
+  }
+
+  __device__ void store(const Policy& policy, const typename Policy::coefficients& c,
+                        const pack<T> (&p)[kStreams], int k) const {
+    float x[kStreams][kSize];
+#pragma unroll
+    for (int i = 0; i < kStreams; ++i) unpack(p[i], x[i]);
+    const int column = first.first_column(k);
+    policy.apply(c, x, column);
+    const output_row<T> out = output();
+    out.store_columns(column, x[0], out.head() == first.head());
+  }
+
+  __device__ void fill(float value, int column) const {
+    float x[kSize];
+#pragma unroll
+    for (int e = 0; e < kSize; ++e) x[e] = value;
+    const output_row<T> out = output();
+    out.store_columns(column, x, out.head() == first.head());
+  }
+  // The whole output row, by `threads` threads of which this is number `thread`.
+  __device__ void fill_row(float value, int thread, int threads) const {
+    for (int k = thread; k < first.packs(); k += threads) fill(value, first.first_column(k));
+  }
+};
+
+template <class Policy, int kLanes, int kPacks>
+__global__ void __launch_bounds__(kLaneThreads)
+    rows_by_lanes(const __grid_constant__ typename Policy::arguments a) {
+  using T = typename Policy::value;
+  constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const long long row = block_index() * (kLaneThreads / kLanes) + threadIdx.x / kLanes;
+  const bool exists = row < a.rows;  // all lanes of a warp take part in its shuffles
+  const row_of<Policy> r(a, exists ? row : 0);
+  const Policy policy(a, r.row);
+  const bool skipped = !exists || policy.skip();
+
+  pack<T> p[kPacks][Policy::kStreams];
+  const int packs = skipped ? 0 : r.first.packs();
+#pragma unroll
+  for (int b = 0; b < kPacks; ++b) {
+    const int k = lane + b * kLanes;
+    if (k < packs) {
+      r.template load<cache::streaming>(k, p[b]);
+    } else {
+      row_of<Policy>::absent(p[b]);
+    }
+  }
+  typename Policy::state s = policy.identity();
+#pragma unroll
+  for (int b = 0; b < kPacks; b += kBatchPacks) {
+    if (b > 0 && b * kLanes >= packs) break;
+    constexpr int kLast = kPacks % kBatchPacks == 0 ? kBatchPacks : kPacks % kBatchPacks;
+    if (b + kBatchPacks <= kPacks) {
+      pack<T> batch[kBatchPacks][Policy::kStreams];
+#pragma unroll
+      for (int i = 0; i < kBatchPacks; ++i) {
+#pragma unroll
+        for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
+      }
+      r.add(policy, s, batch, lane + b * kLanes, kLanes);
+    } else {
+      pack<T> batch[kLast][Policy::kStreams];
+#pragma unroll
+      for (int i = 0; i < kLast; ++i) {
+#pragma unroll
+        for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
+      }
+      r.add(policy, s, batch, lane + b * kLanes, kLanes);
+    }
+  }
+  s = merge_lanes<kLanes>(s, [&](const auto& x, const auto& y) { return policy.merge(x, y); });
+  if (!exists) return;
+  if (skipped) {
+    if (lane == 0) policy.write_skipped();
+    if (a.out != nullptr) r.fill_row(policy.fill(), lane, kLanes);
+    return;
+  }
+  const typename Policy::coefficients c = policy.finish(s);
+  if (lane == 0) policy.write(s, c);
+  if (a.out == nullptr) return;
+  if (policy.zero(c)) {
+    r.fill_row(0.0f, lane, kLanes);
+    return;
+  }
+#pragma unroll
+  for (int b = 0; b < kPacks; ++b) {
+    if (lane + b * kLanes < packs) r.store(policy, c, p[b], lane + b * kLanes);
+  }
+}
+
+template <class Policy, int kThreads, bool kOnChip>
+__global__ void __launch_bounds__(kThreads)
+    rows_by_block(const __grid_constant__ typename Policy::arguments a) {
+  using T = typename Policy::value;
+  using block_reduce = cub::BlockReduce<typename Policy::state, kThreads>;
+  __shared__ typename block_reduce::TempStorage scratch;
+  __shared__ typename Policy::coefficients shared_coefficients;
+  constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
+  constexpr cache kFirstRead = kOnChip ? cache::streaming : cache::level2;
+  uint4* const chip = dynamic_shared();
+
+  const long long row = block_index();
+  if (row >= a.rows) return;
+  const int thread = static_cast<int>(threadIdx.x);
+  const row_of<Policy> r(a, row);
+  const Policy policy(a, row);
+  if (policy.skip()) {
+    if (thread == 0) policy.write_skipped();
+    if (a.out != nullptr) r.fill_row(policy.fill(), thread, kThreads);
+    return;
+  }
+
+  const int packs = r.first.packs();
+  typename Policy::state s = policy.identity();
+  for (int k = thread; k < packs; k += kBatchPacks * kThreads) {
+    pack<T> p[kBatchPacks][Policy::kStreams];
+#pragma unroll
+    for (int b = 0; b < kBatchPacks; ++b) {
+      const int at = k + b * kThreads;
+      if (at < packs) {
+        r.template load<kFirstRead>(at, p[b]);
+      } else {
+        row_of<Policy>::absent(p[b]);
+      }
+    }
+    if constexpr (kOnChip) {  // each thread reads back only what it wrote: no barrier
+#pragma unroll
+      for (int b = 0; b < kBatchPacks; ++b) {
+        const int at = k + b * kThreads;
+        if (at >= packs) break;
+#pragma unroll
+        for (int i = 0; i < Policy::kStreams; ++i) chip[i * packs + at] = p[b][i].raw;
+      }
+    }
+    r.add(policy, s, p, k, kThreads);
+  }
+  const auto merge = [&](const auto& x, const auto& y) { return policy.merge(x, y); };
+  s = block_reduce(scratch).Reduce(s, merge);
+  if (thread == 0) {
+    const typename Policy::coefficients mine = policy.finish(s);
+    policy.write(s, mine);
+    shared_coefficients = mine;
+  }
+  if (a.out == nullptr) return;
+  __syncthreads();
+  const typename Policy::coefficients c = shared_coefficients;
+  if (policy.zero(c)) {
+    r.fill_row(0.0f, thread, kThreads);
+    return;
+  }
+#pragma unroll 4
+  for (int k = thread; k < packs; k += kThreads) {
+    pack<T> p[Policy::kStreams];
+    if constexpr (kOnChip) {
+#pragma unroll
+      for (int i = 0; i < Policy::kStreams; ++i) p[i].raw = chip[i * packs + k];
+    } else {
+      r.template load<cache::streaming>(k, p);
+    }
+    r.store(policy, c, p, k);
+  }
+}
+
+// Where the state is known already: coefficients from what an earlier call left.
+template <class Policy>
+__global__ void __launch_bounds__(kSpanThreads)
+    rows_elementwise(const __grid_constant__ typename Policy::arguments a, long long spans_of_row) {
+  using T = typename Policy::value;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const long long span = block_index() * (kSpanThreads / 32) + threadIdx.x / 32;
+  const long long row = span / spans_of_row;
+  if (row >= a.rows) return;
+  const row_of<Policy> r(a, row);
+  const Policy policy(a, row);
+  const int begin = static_cast<int>(span % spans_of_row) * (32 * kSpanPacks) + lane;
+  const bool skipped = policy.skip();
+  const int packs = r.first.packs();
+
+  pack<T> p[kSpanPacks][Policy::kStreams];
+#pragma unroll
+  for (int b = 0; b < kSpanPacks; ++b) {
+    if (begin + b * 32 < packs && !skipped) r.template load<cache::streaming>(begin + b * 32, p[b]);
+  }
+  if (skipped && begin == 0) policy.write_skipped();
+  const typename Policy::coefficients c = policy.finish();
+  const bool constant = skipped || policy.zero(c);
+#pragma unroll
+  for (int b = 0; b < kSpanPacks; ++b) {
+    const int k = begin + b * 32;
+    if (k >= packs) continue;
+    if (constant) {
+      r.fill(skipped ? policy.fill() : 0.0f, r.first.first_column(k));
+    } else {
+      r.store(policy, c, p[b], k);
+    }
+  }
+}
+
+}  // namespace culoss::kernels
