@@ -71,22 +71,12 @@ struct write_count {
   }
 };
 
-status clear(const device_context& context, void* p, int value, std::size_t bytes) noexcept {
-  if (p == nullptr) return {};
-  return checked(context.function, "cudaMemsetAsync",
-                 cudaMemsetAsync(p, value, bytes, context.stream));
-}
-
-// An empty batch: no kernel; scalars are 0, the loss NaN where asked for (all bits set are a NaN).
+// An empty batch: no kernel.
 template <class T>
 status no_rows(const device_context& context, const cross_entropy_outputs<T>& out,
                const cross_entropy_options& options) noexcept {
-  const bool zero_divisor = options.normalizer.given() ? !options.normalizer.on_device() &&
-                                                             options.normalizer.value() == 0.0f
-                                                       : options.reduction == reduction::mean;
-  const bool nan = zero_divisor && options.empty == empty_batch::nan;
-  const bool scalar_loss = options.reduction != reduction::none;
-  status s = clear(context, scalar_loss ? out.loss.data : nullptr, nan ? 0xff : 0, sizeof(float));
+  status s =
+      write_empty_loss(context, out.loss, options.reduction, options.normalizer, options.empty);
   if (s.ok()) s = clear(context, out.correct.data, 0, sizeof(std::int64_t));
   if (s.ok()) s = clear(context, out.rows_counted.data, 0, sizeof(std::int64_t));
   return s;

@@ -18,19 +18,9 @@ void check_cross_entropy_inputs(validator& v, const matrix<const T>& logits,
   v.check_if_given("row_weights", options.row_weights, logits.rows, "logits.rows", role::input);
   v.in_range("label_smoothing", options.label_smoothing, 0.0f, 1.0f);
   v.temperature("temperature", options.temperature);
-  const bool none = options.reduction == reduction::none;
-  v.require(none || options.reduction == reduction::mean || options.reduction == reduction::sum,
-            "reduction must be none, mean or sum");
-  v.require(options.empty == empty_batch::zero || options.empty == empty_batch::nan,
-            "empty must be zero or nan");
-  v.check("normalizer", options.normalizer);
-  v.require(!none || !options.normalizer.given(),
-            "normalizer is given, but reduction none divides by nothing");
-  v.check("upstream", options.upstream);
-  v.require(options.upstream.given(), "upstream is not given");
-  v.check_if_given("upstream_rows", options.upstream_rows, logits.rows, "logits.rows", role::input);
-  v.require(none || options.upstream_rows.empty(),
-            "upstream_rows is given, but reductions mean and sum take a scalar upstream");
+  v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows,
+              logits.rows);
+  v.empty(options.empty);
 }
 
 template <class Where, class T>

@@ -55,8 +55,8 @@ inline dim3 grid_of(long long blocks) noexcept {
 }
 
 template <class... Parameters, class... Arguments>
-status launch(const device_context& context, void (*kernel)(Parameters...), long long blocks,
-              int threads, int shared_bytes, Arguments&&... arguments) noexcept {
+status launch(const device_context& context, void (*kernel)(Parameters...), dim3 grid, int threads,
+              int shared_bytes, Arguments&&... arguments) noexcept {
   constexpr int kAlwaysThere = 48 * 1024;
   if (shared_bytes > kAlwaysThere) {
     const status s = checked(
@@ -65,12 +65,19 @@ status launch(const device_context& context, void (*kernel)(Parameters...), long
     if (!s.ok()) return s;
   }
   cudaLaunchConfig_t config{};
-  config.gridDim = grid_of(blocks);
+  config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
   config.stream = context.stream;
   return checked(context.function, "cudaLaunchKernelEx",
                  cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+}
+
+template <class... Parameters, class... Arguments>
+status launch(const device_context& context, void (*kernel)(Parameters...), long long blocks,
+              int threads, int shared_bytes, Arguments&&... arguments) noexcept {
+  return launch(context, kernel, grid_of(blocks), threads, shared_bytes,
+                std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace culoss::detail

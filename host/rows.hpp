@@ -66,6 +66,24 @@ status launch_elementwise(const device_context& context,
                 (a.rows * of_a_row + kSpans - 1) / kSpans, kernels::kSpanThreads, 0, a, of_a_row);
 }
 
+inline status clear(const device_context& context, void* p, int value, std::size_t bytes) noexcept {
+  if (p == nullptr) return {};
+  return checked(context.function, "cudaMemsetAsync",
+                 cudaMemsetAsync(p, value, bytes, context.stream));
+}
+
+// The scalar loss of no rows at all: 0, or NaN where a zero divisor is to give that (all bits set
+// are a NaN). A normalizer on the device cannot be looked at: it counts as not 0.
+inline status write_empty_loss(const device_context& context, const vector<float>& loss,
+                               reduction r, const scalar& normalizer, empty_batch empty) noexcept {
+  if (r == reduction::none) return {};
+  const bool zero_divisor = normalizer.given()
+                                ? !normalizer.on_device() && normalizer.value() == 0.0f
+                                : r == reduction::mean;
+  const bool nan = zero_divisor && empty == empty_batch::nan;
+  return clear(context, loss.data, nan ? 0xff : 0, sizeof(float));
+}
+
 // How many partial sums the total of this many items needs room for.
 constexpr std::int64_t partials_of(std::int64_t items) {
   constexpr std::int64_t kChunk = kernels::kRowsOfOneBlock;

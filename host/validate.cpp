@@ -122,6 +122,40 @@ void validator::temperature(const char* name, const scalar& s) noexcept {
   check(name, s);
 }
 
+void validator::finite(const char* name, const scalar& s) noexcept {
+  if (!failed() && !s.on_device() && !std::isfinite(s.value())) {
+    result_ = failure(kInvalid, function_, "%s is %g, must be finite", name,
+                      static_cast<double>(s.value()));
+  }
+  check(name, s);
+}
+
+void validator::reduction(culoss::reduction r, const scalar& normalizer, const scalar& upstream,
+                          const vector<const float>& upstream_rows, std::int64_t rows) noexcept {
+  const bool none = r == culoss::reduction::none;
+  require(none || r == culoss::reduction::mean || r == culoss::reduction::sum,
+          "reduction must be none, mean or sum");
+  check("normalizer", normalizer);
+  require(!none || !normalizer.given(),
+          "normalizer is given, but reduction none divides by nothing");
+  check("upstream", upstream);
+  require(upstream.given(), "upstream is not given");
+  check_if_given("upstream_rows", upstream_rows, rows, "one for each row", role::input);
+  require(none || upstream_rows.empty(),
+          "upstream_rows is given, but reductions mean and sum take a scalar upstream");
+}
+
+void validator::empty(empty_batch e) noexcept {
+  require(e == empty_batch::zero || e == empty_batch::nan, "empty must be zero or nan");
+}
+
+void validator::positives(std::int64_t offset, std::int64_t rows, std::int64_t keys) noexcept {
+  if (failed() || (offset >= 0 && offset <= keys && rows <= keys - offset)) return;
+  result_ = failure(kInvalid, function_,
+                    "positive_offset is %lld: the positives of %lld rows must lie among %lld keys",
+                    print(offset), print(rows), print(keys));
+}
+
 void validator::require(bool condition, const char* message) noexcept {
   if (failed() || condition) return;
   result_ = failure(kInvalid, function_, "%s", message);

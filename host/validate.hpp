@@ -62,6 +62,15 @@ class validator {
   // Not null where it is on the device; the device's value itself is never read here.
   void check(const char* name, const scalar& s) noexcept;
   void temperature(const char* name, const scalar& s) noexcept;
+  void finite(const char* name, const scalar& s) noexcept;
+  // The shared options: how rows are reduced and what multiplies their gradient.
+  void reduction(culoss::reduction r, const scalar& normalizer, const scalar& upstream,
+                 const vector<const float>& upstream_rows, std::int64_t rows) noexcept;
+  void empty(empty_batch e) noexcept;
+  // Keys offset ... offset + rows - 1 exist.
+  void positives(std::int64_t offset, std::int64_t rows, std::int64_t keys) noexcept;
+  void equal(const char* name, const char* field, std::int64_t value, const char* other,
+             const char* other_field, std::int64_t expected) noexcept;
   void require(bool condition, const char* message) noexcept;
   void check(const cuda& where) noexcept;
   void check(const cpu& where) noexcept;
@@ -85,8 +94,6 @@ class validator {
                     std::int64_t ld, std::int64_t element, role r) noexcept;
   void check_vector(const char* name, const void* data, std::int64_t size, std::int64_t expected,
                     const char* of, std::int64_t element, role r) noexcept;
-  void equal(const char* name, const char* field, std::int64_t value, const char* other,
-             const char* other_field, std::int64_t expected) noexcept;
   void aligned(const char* name, const void* data, std::int64_t to) noexcept;
   void remember(const char* name, const void* data, std::int64_t rows, std::int64_t row_bytes,
                 std::int64_t pitch, role r) noexcept;

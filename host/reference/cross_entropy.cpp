@@ -117,6 +117,8 @@ row_result run_row(const matrix<const T>& logits, std::int64_t i, const batch& b
     const auto target = static_cast<std::size_t>(b.label(i));
     statistics = statistics_of_row<double>(x, target, b.row());
     lse = log_sum_exp(statistics, b.row().temperature);
+    // Nothing of a row that has no softmax is a number, whichever column it is due to.
+    if (std::isnan(lse)) statistics = {kNan, kNan, kNan, kNan};
     argmax = static_cast<std::int64_t>(index_of_largest<double>(x));
     if (!out.loss.empty()) ce = cross_entropy_row<double>(x, target, statistics, b.row());
   }

@@ -8,6 +8,7 @@
 // confident rows, where lse - x_t and 1 - p_t would lose it.
 #pragma once
 
+#include <algorithm>
 #include <culoss/cross_entropy.hpp>
 #include <span>
 
@@ -34,14 +35,14 @@ S weighted(double weight, S loss) noexcept {
 }
 
 // Max and log of the sum over the columns other than the target; where there are none, or all of
-// them are masked, both are -inf. NaN where one of the columns is NaN or +inf.
+// them are masked, both are -inf. The log of the sum is NaN where one of the columns is NaN or
+// +inf.
 template <class S>
 row_statistics<S> statistics_of_row(std::span<const S> x, std::size_t target,
                                     const row_options& options) noexcept {
   real_part_of<S> max = -std::numeric_limits<real_part_of<S>>::infinity();
   for (std::size_t j = 0; j < x.size(); ++j) {
-    if (j != target && (std::real(x[j]) > max || std::isnan(std::real(x[j]))))
-      max = std::real(x[j]);
+    if (j != target) max = std::max(max, std::real(x[j]));
   }
   S sum = 0;
   double weight = 0;

@@ -1,5 +1,5 @@
 // The fault record in host memory.
-#include <culoss/core.hpp>
+#include "host/faults.hpp"
 
 #include "host/status.hpp"
 
@@ -12,12 +12,7 @@ status read_faults(const cpu&, const fault_record* record, faults* out) noexcept
   if (out == nullptr) {
     return detail::failure(status_code::invalid_argument, "read_faults", "out is null");
   }
-  *out = {};
-  if (record->count == 0) return {};
-  *out = {.flags = record->flags,
-          .count = record->count,
-          .first_row = static_cast<std::int64_t>(~record->inverted_first_row),
-          .label = record->label};
+  *out = detail::decode(*record);
   return {};
 }
 

@@ -89,6 +89,25 @@ struct matrix {
   constexpr bool empty() const noexcept { return data == nullptr && rows == 0 && cols == 0; }
 };
 
+// An output gradient, in the type of the inputs or, without a rounding to it, in float.
+template <class T>
+struct gradient_matrix {
+  void* data = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t cols = 0;
+  std::int64_t ld = 0;
+  bool wide = false;  // float for half and bf16 inputs
+
+  constexpr gradient_matrix() noexcept = default;
+  constexpr gradient_matrix(matrix<T> m) noexcept
+      : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
+  constexpr gradient_matrix(matrix<float> m) noexcept
+      requires(std::same_as<T, half> || std::same_as<T, bf16>)
+      : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld), wide(true) {}
+
+  constexpr bool empty() const noexcept { return data == nullptr && rows == 0 && cols == 0; }
+};
+
 // Class labels, int32 or int64; compared at their own width (int64 2^32+5 is not class 5).
 struct label_view {
   const void* data = nullptr;
@@ -164,6 +183,8 @@ struct workspace {
   std::size_t bytes = 0;
 };
 
+class cublas;  // cublas.hpp
+
 // Run on the CPU, from the textbook formula in double: the reference. Pointers are host pointers.
 // Rows run on `threads` threads (0: all cores); results do not depend on their number.
 struct cpu {
@@ -181,6 +202,7 @@ struct cuda {
   CUstream_st* stream = nullptr;
   culoss::workspace workspace = {};
   fault_record* faults = nullptr;  // device memory, 8-byte aligned
+  cublas* blas = nullptr;          // for the losses that need a matrix product; no other reads it
 };
 
 // Decodes a record. On `cuda` it waits for the stream: the one function here that synchronizes.

@@ -3,4 +3,6 @@
 
 #include <culoss/core.hpp>
 #include <culoss/cross_entropy.hpp>
+#include <culoss/cublas.hpp>
+#include <culoss/info_nce.hpp>
 #include <culoss/softmax.hpp>

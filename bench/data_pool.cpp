@@ -1,0 +1,46 @@
+#include "bench/data_pool.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <random>
+#include <type_traits>
+
+namespace culoss::bench {
+
+using culoss_test::encode;
+using culoss_test::storage_of;
+
+void* data_pool::region(int i) {
+  buffer& b = regions_[i];
+  if (b.data() == nullptr) b = buffer(on_, region_bytes_);
+  return b.data();
+}
+
+void data_pool::hold(culoss_test::element type) {
+  if (filled_ && type == type_) return;
+  // A prime below 2^22: rows of up to 2^18 columns all begin at another place of the period, and
+  // the host knows every element of gigabytes of device memory.
+  constexpr std::size_t kPeriod = 4194301;
+  std::mt19937_64 generator(20240607);
+  std::normal_distribution<double> normal;
+  period_.resize(kPeriod);
+  culoss_test::with_type(type, [&]<class T>(std::type_identity<T>) {
+    std::vector<storage_of<T>> bits(kPeriod);
+    for (std::size_t i = 0; i < kPeriod; ++i) {
+      bits[i] = encode<T>(normal(generator));
+      period_[i] = culoss_test::decode<T>(bits[i]);
+    }
+    auto* data = static_cast<std::byte*>(region(0));
+    std::size_t filled = std::min(kPeriod * sizeof bits[0], region_bytes_);
+    on_.upload(data, bits.data(), filled);
+    while (filled < region_bytes_) {  // multiples of the period
+      const std::size_t more = std::min(filled, region_bytes_ - filled);
+      on_.copy(data + filled, data, more);
+      filled += more;
+    }
+  });
+  type_ = type;
+  filled_ = true;
+}
+
+}  // namespace culoss::bench

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Plots of the sweep: plot.py DIR reads DIR/sweep.json (and DIR/peers.json) and writes PNGs there.
+
+throughput.png  bytes that must move, over time, against batch size; a line a width, a panel a mode,
+                the measured bandwidth limit dashed
+widths.png      percent of that limit against width, at one batch size; a line a type, and the
+                peers where there are some
+"""
+import json
+import pathlib
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+MODES = ["forward", "backward", "fused"]
+TITLES = {"forward": "forward", "backward": "backward", "fused": "loss and gradient in one call"}
+TYPES = {"bf16": "C0", "half": "C1", "float": "C2", "double": "C3"}
+
+
+def load(path):
+    with open(path) as file:
+        return json.load(file)
+
+
+def rate(row):
+    return row["bytes_per_second"] / 1e9
+
+
+def limit(row):
+    return row["limit_bytes_per_second"] / 1e9
+
+
+def percent(row):
+    return 100 * rate(row) / limit(row)
+
+
+def of(table, **wanted):
+    return [r for r in table if all(r[key] == value for key, value in wanted.items())]
+
+
+def counts(axis):
+    """Batch sizes and widths are powers of two: label them as counts."""
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1024:g}k" if x >= 1024 else f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def heading(sweep, what):
+    where = sweep["device"] if sweep["execution"] == "cuda" else f"CPU reference, {sweep['device']}"
+    return f"{what}\n{where}, {sweep['date'][:10]}"
+
+
+def beside(axis, handles, labels, **more):
+    axis.legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9, **more)
+
+
+def by_batch(sweep, rows, kind, state):
+    """Throughput against batch size for one type."""
+    modes = [m for m in MODES if of(rows, mode=m)]
+    widths = sorted({r["cols"] for r in rows})
+    colors = dict(zip(widths, plt.cm.viridis([0.92 * i / max(1, len(widths) - 1)
+                                              for i in range(len(widths))])))
+    on_gpu = sweep["execution"] == "cuda"
+    figure, axes = plt.subplots(1, len(modes), figsize=(4.6 * len(modes) + 1.6, 4.9), sharey=True,
+                                squeeze=False, layout="constrained")
+    lines = {}
+    for axis, mode in zip(axes[0], modes):
+        panel = of(rows, mode=mode)
+        for width in widths:
+            line = sorted(of(panel, cols=width), key=lambda r: r["rows"])
+            if line:
+                lines[width], = axis.plot([r["rows"] for r in line], [rate(r) for r in line],
+                                          marker="o", markersize=3.5, color=colors[width])
+        # The limit at the largest transfer: smaller ones that fit the cache would say more.
+        largest = max(panel, key=lambda r: r["bytes"])
+        axis.axhline(limit(largest), color="black", linestyle="--", linewidth=1)
+        axis.annotate(f"limit: a plain {largest['limit']}, {limit(largest):,.0f} GB/s",
+                      (0.02, limit(largest)), xycoords=("axes fraction", "data"),
+                      xytext=(0, 4), textcoords="offset points", fontsize=9)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_locator(LogLocator(base=8, numticks=12))
+        counts(axis.xaxis)
+        if not on_gpu:
+            axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        else:
+            axis.set_ylim(0, 1.12 * max(max(limit(r), rate(r)) for r in rows))
+        axis.set_title(TITLES[mode], fontsize=11)
+        axis.set_xlabel("rows (batch size)")
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("GB/s, by the bytes that must move")
+    beside(axes[0][-1], [lines[w] for w in widths], [f"{w:,}" for w in widths], title="columns")
+    figure.suptitle(heading(sweep, f"cross_entropy, {kind}" + (f", {state} cache" if on_gpu else "")), fontsize=12)
+    return figure
+
+
+def by_width(sweep, rows, peers):
+    """Percent of the limit against width."""
+    modes = [m for m in MODES if of(rows, mode=m)]
+    figure, axes = plt.subplots(1, len(modes), figsize=(4.6 * len(modes) + 1.6, 4.9), sharey=True,
+                                squeeze=False, layout="constrained")
+    lines = {}
+    for axis, mode in zip(axes[0], modes):
+        panel = of(rows, mode=mode)
+        batch = usual_batch(panel)
+        for kind, color in TYPES.items():
+            line = sorted(of(panel, type=kind, rows=batch), key=lambda r: r["cols"])
+            if len(line) > 1:
+                lines[kind], = axis.plot([r["cols"] for r in line], [percent(r) for r in line],
+                                         marker="o", markersize=3.5, color=color)
+        limits = {(r["type"], r["cols"]): limit(r) for r in of(panel, rows=batch)}
+        for name, style in (("torch eager", ":"), ("torch.compile", "-.")):
+            line = [r for r in of(peers, peer=name, mode=mode, rows=batch)
+                    if (r["type"], r["cols"]) in limits]
+            if line:
+                line.sort(key=lambda r: r["cols"])
+                lines[f"{name}, {line[0]['type']}"], = axis.plot(
+                    [r["cols"] for r in line],
+                    [100 * rate(r) / limits[r["type"], r["cols"]] for r in line],
+                    linestyle=style, color="gray")
+        axis.axhline(100, color="black", linestyle="--", linewidth=1)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_locator(LogLocator(base=4, numticks=12))
+        counts(axis.xaxis)
+        axis.set_ylim(0, 115)
+        axis.set_title(f"{TITLES[mode]}, {batch:,} rows", fontsize=11)
+        axis.set_xlabel("columns (classes)")
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylabel("percent of a plain read (forward) or copy")
+    beside(axes[0][-1], list(lines.values()), list(lines.keys()))
+    figure.suptitle(heading(sweep, "cross_entropy, share of the bandwidth limit"), fontsize=12)
+    return figure
+
+
+def usual_batch(rows):
+    """The batch size with the most types and widths; of equals the largest."""
+    sizes = {}
+    for row in rows:
+        sizes.setdefault(row["rows"], set()).add((row["type"], row["cols"]))
+    return max(sizes, key=lambda batch: (len(sizes[batch]), batch))
+
+
+def save(figure, path):
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+    print(path)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    folder = pathlib.Path(sys.argv[1])
+    sweep = load(folder / "sweep.json")
+    rows = of(sweep["rows"], loss="cross_entropy", outcome="measured")
+    if not rows:
+        print("no row of cross_entropy was measured: nothing to plot")
+        return
+    on_gpu = sweep["execution"] == "cuda"
+    state = "cold" if of(rows, state="cold") else "hot"
+    kind = max(TYPES, key=lambda k: len(of(rows, type=k, state=state)))
+    save(by_batch(sweep, of(rows, type=kind, state=state), kind, state), folder / "throughput.png")
+    if on_gpu:
+        peers = load(folder / "peers.json")["rows"] if (folder / "peers.json").exists() else []
+        save(by_width(sweep, of(rows, state=state), peers), folder / "widths.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+#include "bench/report.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <iomanip>
+
+namespace culoss::bench {
+namespace {
+
+template <class... Arguments>
+std::string format(const char* pattern, Arguments... arguments) {
+  char text[512];
+  std::snprintf(text, sizeof text, pattern, arguments...);
+  return text;
+}
+
+std::string duration(double seconds) {
+  if (seconds < 1e-3) return format("%.2f us", seconds * 1e6);
+  return seconds < 1 ? format("%.3f ms", seconds * 1e3) : format("%.3f s", seconds);
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out + '"';
+}
+
+// JSON has no infinity and no NaN.
+std::string number(double value) { return std::isfinite(value) ? format("%.9g", value) : "null"; }
+
+const char* name_of(outcome value) {
+  switch (value) {
+    case outcome::measured:
+      return "measured";
+    case outcome::ran:
+      return "ran";
+    case outcome::wrong:
+      return "wrong";
+    default:
+      return "failed";
+  }
+}
+
+}  // namespace
+
+std::string table_header() {
+  return format("%-56s %11s %7s %9s %16s %7s %6s %7s", "", "time", "spread", "GB/s", "limit, GB/s",
+                "of it", "error", "checked");
+}
+
+std::string table_line(const measurement& m) {
+  const std::string name = format("%-56s ", m.row.name().c_str());
+  if (m.outcome == outcome::wrong) return name + "WRONG, not timed: " + m.message;
+  if (m.outcome == outcome::failed) return name + "FAILED: " + m.message;
+  if (m.outcome == outcome::ran) {
+    return name + format("right, not timed; error %.3f, checked %lld", m.check.worst,
+                         static_cast<long long>(m.check.rows_checked));
+  }
+  return name + format("%11s %6.1f%% %9.2f %9.1f (%s) %6.1f%% %6.3f %7lld",
+                       duration(m.seconds.median).c_str(),
+                       50 * (m.seconds.upper - m.seconds.lower) / m.seconds.median,
+                       m.bytes_per_second * 1e-9, m.limit_bytes_per_second * 1e-9,
+                       m.row.yardstick() == transfer::read ? "read" : "copy", m.percent_of_limit(),
+                       m.check.worst, static_cast<long long>(m.check.rows_checked));
+}
+
+void write_json(std::ostream& to, const run_description& run,
+                const std::vector<measurement>& measurements) {
+  to << "{\n  \"device\": " << quoted(run.device.name) << ",\n  \"execution\": \""
+     << (run.device.cuda ? "cuda" : "cpu") << "\",\n  \"driver\": " << quoted(run.device.driver)
+     << ",\n  \"runtime\": " << quoted(run.device.runtime) << ",\n  \"clocks\": \"as found\""
+     << ",\n  \"cache_bytes\": " << run.device.cache_bytes << ",\n  \"date\": " << quoted(run.date)
+     << ",\n  \"commit\": " << quoted(run.commit) << ",\n  \"form\": " << quoted(run.form)
+     << ",\n  \"rows_without_memory\": " << run.left_out
+     << ",\n  \"rows_without_time\": " << run.out_of_time << ",\n  \"rows\": [";
+  const char* separator = "\n";
+  for (const measurement& m : measurements) {
+    to << separator << "    {\"name\": " << quoted(m.row.name()) << ", \"loss\": \""
+       << name_of(m.row.loss) << "\", \"mode\": \"" << name_of(m.row.mode) << "\", \"type\": \""
+       << culoss_test::format_of(m.row.type).name << "\", \"rows\": " << m.row.rows
+       << ", \"cols\": " << m.row.cols << ", \"state\": \"" << name_of(m.row.state)
+       << "\", \"outcome\": \"" << name_of(m.outcome) << "\"";
+    separator = ",\n";
+    if (m.outcome == outcome::failed) {
+      to << ", \"message\": " << quoted(m.message) << "}";
+      continue;
+    }
+    to << ", \"error_over_bound\": " << number(m.check.worst)
+       << ", \"rows_checked\": " << m.check.rows_checked;
+    if (m.outcome == outcome::measured) {
+      to << ", \"bytes\": " << m.row.floor_bytes() << ", \"seconds\": " << number(m.seconds.median)
+         << ", \"seconds_quartiles\": [" << number(m.seconds.lower) << ", "
+         << number(m.seconds.upper) << "], \"samples\": " << m.samples
+         << ", \"calls_per_sample\": " << m.calls
+         << ", \"bytes_per_second\": " << number(m.bytes_per_second) << ", \"limit\": \""
+         << (m.row.yardstick() == transfer::read ? "read" : "copy")
+         << "\", \"limit_bytes_per_second\": " << number(m.limit_bytes_per_second);
+    }
+    to << "}";
+  }
+  to << "\n  ]\n}\n";
+}
+
+}  // namespace culoss::bench

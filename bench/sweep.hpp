@@ -1,0 +1,56 @@
+// Measures the rows of the sweep: check against the reference, then time, then the yardstick.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "bench/data_pool.hpp"
+#include "bench/grid.hpp"
+#include "bench/operation.hpp"
+#include "bench/statistics.hpp"
+
+namespace culoss::bench {
+
+enum class outcome {
+  measured,
+  ran,     // called and checked, not timed: a smoke test
+  wrong,   // not within the error bound; not timed
+  failed,  // a call returned an error; not timed
+};
+
+struct measurement {
+  sweep_row row;
+  culoss::bench::outcome outcome = outcome::failed;
+  std::string message;  // why it was not timed
+  check_result check;
+  quartiles seconds;                  // of one call
+  int samples = 0, calls = 0;         // calls: a sample's, timed together
+  double bytes_per_second = 0;        // by the floor: the bytes that must move
+  double limit_bytes_per_second = 0;  // of a plain read or copy of as many bytes
+
+  double percent_of_limit() const { return 100 * bytes_per_second / limit_bytes_per_second; }
+};
+
+class sweep {
+ public:
+  // `smoke`: two calls a row, which show that everything runs; no times are kept.
+  sweep(device& on, const std::vector<sweep_row>& rows, bool smoke)
+      : on_(on), pool_(on, matrix_region_bytes(rows, on.description())), smoke_(smoke) {}
+
+  measurement measure(const sweep_row& row);
+
+ private:
+  int calls_of(const sweep_row& row) const;
+  bench::effort effort() const;
+  double limit(const sweep_row& row, int calls);
+
+  device& on_;
+  data_pool pool_;
+  bool smoke_;
+  std::map<std::tuple<transfer, std::size_t, cache_state>, double> limits_;
+};
+
+}  // namespace culoss::bench

@@ -1,0 +1,124 @@
+// What the CPU and the CUDA side of info_nce and clip share: the check of the arguments.
+#pragma once
+
+#include <culoss/info_nce.hpp>
+
+#include "host/validate.hpp"
+
+namespace culoss::detail {
+
+// What the options of both losses have in common.
+template <class Options>
+void check_similarity_options(validator& v, std::int64_t rows, const Options& options) noexcept {
+  v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows, rows);
+  v.empty(options.empty);
+  v.require(options.temperature.given() || options.log_scale.given(),
+            "neither temperature nor log_scale is given");
+  v.require(!options.temperature.given() || !options.log_scale.given(),
+            "both temperature and log_scale are given");
+  if (options.temperature.given()) v.temperature("temperature", options.temperature);
+  if (options.log_scale.given()) v.finite("log_scale", options.log_scale);
+  v.check_if_given("row_weights", options.row_weights, rows, "one for each row", role::input);
+}
+
+template <class T>
+void check_gradient(validator& v, const char* name, const gradient_matrix<T>& g, const char* other,
+                    const matrix<const T>& o, bool accumulate) noexcept {
+  if (g.empty()) return;
+  if (g.wide) {
+    v.check(name, matrix<float>(static_cast<float*>(g.data), g.rows, g.cols, g.ld), role::output);
+  } else {
+    v.check(name, matrix<T>(static_cast<T*>(g.data), g.rows, g.cols, g.ld), role::output);
+  }
+  v.same_shape(name, matrix<const T>(nullptr, g.rows, g.cols, g.ld), other, o);
+  constexpr bool kNarrow = std::is_same_v<T, half> || std::is_same_v<T, bf16>;
+  v.require(!accumulate || g.wide || !kNarrow,
+            "accumulate is set, but a gradient is not float: it would be rounded again and again");
+}
+
+template <class Where, class T>
+status check_info_nce(const Where& where, const matrix<const T>& queries,
+                      const matrix<const T>& keys, const matrix<const T>& negatives,
+                      const info_nce_outputs<T>& outputs,
+                      const info_nce_options& options) noexcept {
+  validator v("info_nce");
+  v.check(where);
+  v.check("queries", queries, role::input);
+  v.positive("queries.cols", queries.cols);
+  v.check("keys", keys, role::input);
+  v.equal("keys", "cols", keys.cols, "queries", "cols", queries.cols);
+  const bool has_negatives = !negatives.empty();
+  if (has_negatives) {
+    v.check("negatives", negatives, role::input);
+    v.equal("negatives", "cols", negatives.cols, "queries", "cols", queries.cols);
+  }
+  const std::int64_t rows = queries.rows;
+  v.positives(options.positive_offset, rows, keys.rows);
+  check_similarity_options(v, rows, options);
+  const bool masked = !options.query_ids.empty();
+  if (masked) {
+    v.check("query_ids", options.query_ids, rows, "queries.rows", role::input);
+    if (options.in_batch) {
+      v.check("key_ids", options.key_ids, keys.rows, "keys.rows", role::input);
+    }
+    if (has_negatives) {
+      v.check("negative_ids", options.negative_ids, negatives.rows, "negatives.rows", role::input);
+    }
+  }
+  v.require(masked || (options.key_ids.empty() && options.negative_ids.empty()),
+            "key_ids or negative_ids are given, but query_ids are not");
+  if (options.reduction == reduction::none) {
+    v.check_if_given("loss", outputs.loss, rows, "queries.rows, as reduction is none",
+                     role::output);
+  } else {
+    v.check_if_given("loss", outputs.loss, 1, "reduction is mean or sum", role::output);
+  }
+  check_gradient(v, "grad_queries", outputs.grad_queries, "queries", queries, options.accumulate);
+  check_gradient(v, "grad_keys", outputs.grad_keys, "keys", keys, options.accumulate);
+  v.require(has_negatives || outputs.grad_negatives.empty(),
+            "grad_negatives is given, but negatives are not");
+  check_gradient(v, "grad_negatives", outputs.grad_negatives, "negatives", negatives,
+                 options.accumulate);
+  v.check_if_given("grad_scale", outputs.grad_scale, 1, "it is one number", role::output);
+  v.check_if_given("correct", outputs.correct, 1, "it is one count", role::output);
+  v.check_if_given("rows_counted", outputs.rows_counted, 1, "it is one count", role::output);
+  v.require(rows == 0 || !outputs.loss.empty() || !outputs.grad_queries.empty() ||
+                !outputs.grad_keys.empty() || !outputs.grad_negatives.empty() ||
+                !outputs.grad_scale.empty() || !outputs.correct.empty() ||
+                !outputs.rows_counted.empty(),
+            "no output is given");
+  return v.finish();
+}
+
+template <class Where, class T>
+status check_clip(const Where& where, const matrix<const T>& images, const matrix<const T>& texts,
+                  const clip_outputs<T>& outputs, const clip_options& options) noexcept {
+  validator v("clip");
+  v.check(where);
+  v.check("images", images, role::input);
+  v.positive("images.cols", images.cols);
+  v.check("texts", texts, role::input);
+  v.same_shape("texts", texts, "images", images);
+  const std::int64_t rows = images.rows;
+  check_similarity_options(v, rows, options);
+  v.check_if_given("ids", options.ids, rows, "images.rows", role::input);
+  if (options.reduction == reduction::none) {
+    v.check_if_given("loss", outputs.loss, rows, "images.rows, as reduction is none", role::output);
+  } else {
+    v.check_if_given("loss", outputs.loss, 1, "reduction is mean or sum", role::output);
+  }
+  check_gradient(v, "grad_images", outputs.grad_images, "images", images, options.accumulate);
+  check_gradient(v, "grad_texts", outputs.grad_texts, "texts", texts, options.accumulate);
+  v.check_if_given("grad_scale", outputs.grad_scale, 1, "it is one number", role::output);
+  v.check_if_given("correct_images", outputs.correct_images, 1, "it is one count", role::output);
+  v.check_if_given("correct_texts", outputs.correct_texts, 1, "it is one count", role::output);
+  v.check_if_given("rows_counted", outputs.rows_counted, 1, "it is one count", role::output);
+  v.require(rows == 0 || !outputs.loss.empty() || !outputs.grad_images.empty() ||
+                !outputs.grad_texts.empty() || !outputs.grad_scale.empty() ||
+                !outputs.correct_images.empty() || !outputs.correct_texts.empty() ||
+                !outputs.rows_counted.empty(),
+            "no output is given");
+  return v.finish();
+}
+
+}  // namespace culoss::detail

@@ -1,0 +1,299 @@
+// InfoNCE and CLIP on the CPU: first the rows, then each side's gradient, whose similarities are
+// computed again, so that nothing of size N M is ever stored. The arithmetic of a row is in
+// info_nce.hpp beside this file.
+#include "host/reference/info_nce.hpp"
+
+#include "host/info_nce.hpp"
+#include "host/reference/embeddings.hpp"
+#include "host/reference/parallel.hpp"
+
+namespace culoss {
+namespace {
+
+using namespace reference;
+
+// What the options say of all rows, with the scalars that stood in memory read.
+template <class Options>
+class batch {
+ public:
+  batch(std::int64_t rows, const Options& options) : rows_(rows), options_(options) {
+    if (options.normalizer.given()) {
+      divisor_ = static_cast<double>(read(options.normalizer));
+    } else if (options.reduction == reduction::mean) {
+      divisor_ = static_cast<double>(rows);
+    }
+    temperature_ = options.temperature.given() ? read_temperature(options.temperature) : 1.0;
+    if (options.log_scale.given()) {
+      const float value = read(options.log_scale);
+      scale_ = std::isfinite(value) ? std::exp(static_cast<double>(value)) : kNan;
+    } else {
+      scale_ = 1 / temperature_;
+    }
+  }
+
+  double scale() const noexcept { return scale_; }
+  // Of the scalar that was given by log(scale).
+  double scalar_gradient(double log_scale_gradient) const noexcept {
+    return options_.temperature.given() ? -log_scale_gradient / temperature_ : log_scale_gradient;
+  }
+  // The divisor is 0, or there is nothing to divide: what stands in the gradients then.
+  bool empty() const noexcept { return rows_ == 0 || divisor_ == 0; }
+  double gradient_of_empty() const noexcept { return rows_ == 0 ? 0.0 : value_of_empty(); }
+  double row_weight(std::int64_t i) const noexcept {
+    const auto& weights = options_.row_weights;
+    return weights.empty() ? 1.0 : static_cast<double>(weights.data[i]);
+  }
+  // upstream row_weight_i / divisor
+  double gradient_weight(std::int64_t i) const noexcept {
+    const auto& upstream = options_.upstream_rows;
+    const float u = upstream.empty() ? read(options_.upstream) : upstream.data[i];
+    return static_cast<double>(u) * row_weight(i) / divisor_;
+  }
+
+  // The rows' losses, not yet weighted.
+  template <class Real, class Loss>
+  void write_loss(const vector<Real>& out, const Loss& loss) const noexcept {
+    if (out.empty()) return;
+    const bool reduce = options_.reduction != reduction::none;
+    double sum = 0;
+    for (std::int64_t i = 0; i < rows_; ++i) {
+      const double weighted_loss = weighted(row_weight(i), loss(static_cast<std::size_t>(i)));
+      sum += weighted_loss;
+      if (!reduce) out.data[i] = static_cast<Real>(weighted_loss);
+    }
+    if (reduce) *out.data = static_cast<Real>(divisor_ == 0 ? value_of_empty() : sum / divisor_);
+  }
+
+ private:
+  double value_of_empty() const noexcept { return options_.empty == empty_batch::nan ? kNan : 0.0; }
+
+  std::int64_t rows_;
+  const Options& options_;
+  double divisor_ = 1, temperature_ = 1, scale_ = 1;
+};
+
+// A row in one direction: its loss and what its gradients are made of.
+struct row_result {
+  double loss = 0;
+  double log_scale_gradient = 0;
+  logit_gradient gradient{row_statistics<double>{}};
+  bool correct = false;
+};
+
+std::vector<row_result> run_rows(const cpu& where, const similarities<double>& s) {
+  std::vector<row_result> results(s.queries.size());
+  const std::size_t columns = s.columns.size();
+  for_each_range(
+      where, static_cast<std::int64_t>(results.size()),
+      static_cast<std::int64_t>(columns * s.queries.dimension()),
+      [&](std::int64_t first, std::int64_t last) {
+        std::vector<double> l(columns);
+        for (auto i = static_cast<std::size_t>(first); i < static_cast<std::size_t>(last); ++i) {
+          const std::size_t positive = s.among.positive(i);
+          s.row(i, l);
+          const auto statistics = statistics_of_similarities<double>(l, positive);
+          const double loss = info_nce_row<double>(l, positive, statistics);
+          const logit_gradient gradient(statistics);
+          results[i] = {.loss = loss,
+                        .log_scale_gradient = log_scale_gradient_row(l, positive, gradient),
+                        .gradient = gradient,
+                        .correct = !std::isnan(loss) && index_of_largest<double>(l) == positive};
+        }
+      });
+  return results;
+}
+
+// d loss_i / d l_ij
+double gradient_of_logit(const similarities<double>& s, const std::vector<row_result>& rows,
+                         std::size_t i, std::size_t j, double l) noexcept {
+  const logit_gradient& gradient = rows[i].gradient;
+  return j == s.among.positive(i) ? gradient.positive() : gradient.negative(l);
+}
+
+std::int64_t count_correct(const std::vector<row_result>& rows) noexcept {
+  return std::ranges::count_if(rows, &row_result::correct);
+}
+
+// The gradient of x[first], x[first + 1], ..., one for each row of `out`. dl(a, b) is the gradient
+// of the similarity of x_a and y_b; `nan` makes all of it NaN.
+template <class T, class LogitGradient>
+void write_gradient(const cpu& where, const gradient_matrix<T>& out, const embeddings<double>& x,
+                    std::size_t first, const embeddings<double>& y, double scale, bool nan,
+                    bool accumulate, const LogitGradient& dl) {
+  if (out.empty()) return;
+  for_each_range(where, out.rows, static_cast<std::int64_t>(y.size() * x.dimension()),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   std::vector<double> v(x.dimension());
+                   for (std::int64_t row = begin; row < end; ++row) {
+                     const std::size_t a = first + static_cast<std::size_t>(row);
+                     std::ranges::fill(v, nan ? kNan : 0.0);
+                     for (std::size_t b = 0; b < y.size(); ++b) {
+                       const double g = dl(a, b);
+                       if (g == 0) continue;  // a column that is masked may hold anything
+                       for (std::size_t d = 0; d < v.size(); ++d) v[d] += g * y[b][d];
+                     }
+                     embedding_gradient(x, a, scale, v);
+                     write_row(out, row, v, accumulate);
+                   }
+                 });
+}
+
+template <class Real>
+void write(const vector<Real>& out, Real value) noexcept {
+  if (!out.empty()) *out.data = value;
+}
+
+template <class T>
+status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
+                    const matrix<const T>& key_rows, const matrix<const T>& negative_rows,
+                    const info_nce_outputs<T>& out, const info_nce_options& options) noexcept {
+  status checked = detail::check_info_nce(where, query_rows, key_rows, negative_rows, out, options);
+  if (!checked.ok()) return checked;
+  return without_exceptions([&] {
+    const std::int64_t rows = query_rows.rows;
+    const batch b(rows, options);
+    const auto queries = load_embeddings<T>(query_rows, {}, options.normalize);
+    const auto columns = load_embeddings<T>(key_rows, negative_rows, options.normalize);
+    const candidates among = {.keys = static_cast<std::size_t>(key_rows.rows),
+                              .positive_offset = static_cast<std::size_t>(options.positive_offset),
+                              .in_batch = options.in_batch,
+                              .query_ids = options.query_ids.data,
+                              .key_ids = options.key_ids.data,
+                              .negative_ids = options.negative_ids.data};
+    const similarities<double> s = {queries, columns, among, b.scale()};
+    const std::vector<row_result> results = run_rows(where, s);
+
+    b.write_loss(out.loss, [&](std::size_t i) { return results[i].loss; });
+    write(out.correct, count_correct(results));
+    write(out.rows_counted, rows);
+    if (b.empty()) {
+      fill_gradient(out.grad_queries, b.gradient_of_empty(), options.accumulate);
+      fill_gradient(out.grad_keys, b.gradient_of_empty(), options.accumulate);
+      fill_gradient(out.grad_negatives, b.gradient_of_empty(), options.accumulate);
+      return write(out.grad_scale, static_cast<real_of<T>>(b.gradient_of_empty()));
+    }
+    double log_scale_gradient = 0;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      log_scale_gradient +=
+          b.gradient_weight(i) * results[static_cast<std::size_t>(i)].log_scale_gradient;
+    }
+    write(out.grad_scale, static_cast<real_of<T>>(b.scalar_gradient(log_scale_gradient)));
+
+    const auto dl = [&](std::size_t i, std::size_t j) {
+      if (!among.contain(i, j)) return 0.0;
+      return b.gradient_weight(static_cast<std::int64_t>(i)) *
+             gradient_of_logit(s, results, i, j, s.logit(i, j));
+    };
+    const auto dl_transposed = [&](std::size_t j, std::size_t i) { return dl(i, j); };
+    const bool nan = !queries.all_finite();
+    write_gradient(where, out.grad_queries, queries, 0, columns, b.scale(), false,
+                   options.accumulate, dl);
+    write_gradient(where, out.grad_keys, columns, 0, queries, b.scale(), nan, options.accumulate,
+                   dl_transposed);
+    write_gradient(where, out.grad_negatives, columns, among.keys, queries, b.scale(), nan,
+                   options.accumulate, dl_transposed);
+  });
+}
+
+template <class T>
+status run_clip(const cpu& where, const matrix<const T>& image_rows,
+                const matrix<const T>& text_rows, const clip_outputs<T>& out,
+                const clip_options& options) noexcept {
+  status checked = detail::check_clip(where, image_rows, text_rows, out, options);
+  if (!checked.ok()) return checked;
+  return without_exceptions([&] {
+    const std::int64_t rows = image_rows.rows;
+    const batch b(rows, options);
+    const auto images = load_embeddings<T>(image_rows, {}, options.normalize);
+    const auto texts = load_embeddings<T>(text_rows, {}, options.normalize);
+    const candidates among = {.keys = static_cast<std::size_t>(rows),
+                              .query_ids = options.ids.data,
+                              .key_ids = options.ids.data};
+    const similarities<double> to_texts = {images, texts, among, b.scale()};
+    const similarities<double> to_images = {texts, images, among, b.scale()};
+    const std::vector<row_result> of_images = run_rows(where, to_texts);
+    const std::vector<row_result> of_texts = run_rows(where, to_images);
+
+    b.write_loss(out.loss,
+                 [&](std::size_t i) { return (of_images[i].loss + of_texts[i].loss) / 2; });
+    write(out.correct_images, count_correct(of_images));
+    write(out.correct_texts, count_correct(of_texts));
+    write(out.rows_counted, rows);
+    if (b.empty()) {
+      fill_gradient(out.grad_images, b.gradient_of_empty(), options.accumulate);
+      fill_gradient(out.grad_texts, b.gradient_of_empty(), options.accumulate);
+      return write(out.grad_scale, static_cast<real_of<T>>(b.gradient_of_empty()));
+    }
+    double log_scale_gradient = 0;
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const auto k = static_cast<std::size_t>(i);
+      log_scale_gradient += b.gradient_weight(i) *
+                            (of_images[k].log_scale_gradient + of_texts[k].log_scale_gradient) / 2;
+    }
+    write(out.grad_scale, static_cast<real_of<T>>(b.scalar_gradient(log_scale_gradient)));
+
+    // Half of what image i says of its similarity to text j, and half of what text j says.
+    const auto dl = [&](std::size_t i, std::size_t j) {
+      if (!among.contain(i, j)) return 0.0;
+      const double l = to_texts.logit(i, j);
+      return (b.gradient_weight(static_cast<std::int64_t>(i)) *
+                  gradient_of_logit(to_texts, of_images, i, j, l) +
+              b.gradient_weight(static_cast<std::int64_t>(j)) *
+                  gradient_of_logit(to_images, of_texts, j, i, l)) /
+             2;
+    };
+    const auto dl_transposed = [&](std::size_t j, std::size_t i) { return dl(i, j); };
+    write_gradient(where, out.grad_images, images, 0, texts, b.scale(), !texts.all_finite(),
+                   options.accumulate, dl);
+    write_gradient(where, out.grad_texts, texts, 0, images, b.scale(), !images.all_finite(),
+                   options.accumulate, dl_transposed);
+  });
+}
+
+}  // namespace
+
+status info_nce(const cpu& where, matrix<const float> queries, matrix<const float> keys,
+                matrix<const float> negatives, const info_nce_outputs<float>& outputs,
+                const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const half> queries, matrix<const half> keys,
+                matrix<const half> negatives, const info_nce_outputs<half>& outputs,
+                const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const bf16> queries, matrix<const bf16> keys,
+                matrix<const bf16> negatives, const info_nce_outputs<bf16>& outputs,
+                const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const double> queries, matrix<const double> keys,
+                matrix<const double> negatives, const info_nce_outputs<double>& outputs,
+                const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, outputs, options);
+}
+
+status clip(const cpu& where, matrix<const float> images, matrix<const float> texts,
+            const clip_outputs<float>& outputs, const clip_options& options) noexcept {
+  return run_clip(where, images, texts, outputs, options);
+}
+
+status clip(const cpu& where, matrix<const half> images, matrix<const half> texts,
+            const clip_outputs<half>& outputs, const clip_options& options) noexcept {
+  return run_clip(where, images, texts, outputs, options);
+}
+
+status clip(const cpu& where, matrix<const bf16> images, matrix<const bf16> texts,
+            const clip_outputs<bf16>& outputs, const clip_options& options) noexcept {
+  return run_clip(where, images, texts, outputs, options);
+}
+
+status clip(const cpu& where, matrix<const double> images, matrix<const double> texts,
+            const clip_outputs<double>& outputs, const clip_options& options) noexcept {
+  return run_clip(where, images, texts, outputs, options);
+}
+
+}  // namespace culoss

@@ -1,0 +1,94 @@
+// InfoNCE of one row, from the textbook formulas of culoss/info_nce.hpp: the cross-entropy of the
+// row's similarities. The loss is a template on the scalar S (double, long double,
+// std::complex<double>); the gradient is written apart from it, so that a complex step through the
+// loss checks it.
+#pragma once
+
+#include <cstdint>
+#include <culoss/info_nce.hpp>
+#include <span>
+
+#include "host/reference/cross_entropy.hpp"
+#include "host/reference/embeddings.hpp"
+
+namespace culoss::reference {
+
+// The columns C_i of row i's softmax, among all columns: the keys, then the negatives.
+struct candidates {
+  std::size_t keys = 0;
+  std::size_t positive_offset = 0;
+  bool in_batch = true;
+  const std::int64_t* query_ids = nullptr;  // or none
+  const std::int64_t* key_ids = nullptr;
+  const std::int64_t* negative_ids = nullptr;
+
+  std::size_t positive(std::size_t row) const noexcept { return row + positive_offset; }
+  bool contain(std::size_t row, std::size_t column) const noexcept {
+    if (column == positive(row)) return true;
+    const bool is_key = column < keys;
+    if (is_key && !in_batch) return false;
+    if (query_ids == nullptr) return true;
+    return query_ids[row] != (is_key ? key_ids[column] : negative_ids[column - keys]);
+  }
+};
+
+// l_ij = scale <q_i, k_j>
+template <class S>
+struct similarities {
+  const embeddings<S>& queries;
+  const embeddings<S>& columns;
+  const candidates& among;
+  S scale;
+
+  S logit(std::size_t i, std::size_t j) const noexcept {
+    return scale * dot<S>(queries[i], columns[j]);
+  }
+  // Row i as the logits of a classification: -inf, a masked column, where j is not in C_i.
+  void row(std::size_t i, std::span<S> l) const noexcept {
+    for (std::size_t j = 0; j < l.size(); ++j) {
+      l[j] =
+          among.contain(i, j) ? logit(i, j) : S(-std::numeric_limits<real_part_of<S>>::infinity());
+    }
+  }
+};
+
+// -log( exp(l_t) / sum_{j in C_i} exp(l_j) )
+template <class S>
+S info_nce_row(std::span<const S> l, std::size_t positive,
+               const row_statistics<S>& statistics) noexcept {
+  return cross_entropy_row<S>(l, positive, statistics, {});
+}
+
+template <class S>
+row_statistics<S> statistics_of_similarities(std::span<const S> l, std::size_t positive) noexcept {
+  return statistics_of_row<S>(l, positive, {});
+}
+
+// d loss_i / d l_ij = p_ij - [j = t], for a column of C_i.
+class logit_gradient {
+ public:
+  explicit logit_gradient(const row_statistics<double>& statistics) noexcept
+      : max_(statistics.max),
+        log_sum_(statistics.log_sum),
+        p_negatives_(sigmoid(-log_odds(statistics, 1.0))) {}
+
+  double positive() const noexcept { return -p_negatives_; }
+  double negative(double l) const noexcept { return p_negatives_ * std::exp(l - max_ - log_sum_); }
+
+ private:
+  double max_, log_sum_, p_negatives_;
+};
+
+// d loss_i / d log(scale) = sum_j p_ij l_ij - l_it = sum_j p_ij (l_ij - l_it): no common offset of
+// the similarities enters.
+inline double log_scale_gradient_row(std::span<const double> l, std::size_t positive,
+                                     const logit_gradient& gradient) noexcept {
+  double sum = gradient.positive() * (l[positive] - l[positive]);  // 0, or NaN
+  for (std::size_t j = 0; j < l.size(); ++j) {
+    if (j == positive || is_minus_infinity(l[j])) continue;
+    sum += gradient.negative(l[j]) * (l[j] - l[positive]);
+  }
+  return sum;
+}
+
+}  // namespace culoss::reference

@@ -1,0 +1,474 @@
+// The sweep over a similarity matrix: row panels by column tiles, products by cuBLAS, one kernel
+// between them for the statistics and one for the gradient. The losses that run on it differ in
+// what they ask for.
+#pragma once
+
+#include "host/gemm.hpp"
+#include "host/rows.hpp"
+#include "host/similarity_plan.hpp"
+#include "host/workspace.hpp"
+#include "kernels/embedding_rows.cuh"
+#include "kernels/policy/info_nce.cuh"
+
+namespace culoss::detail {
+
+// One matrix of keys: the in-batch ones, or the shared negatives.
+template <class T>
+struct key_segment {
+  matrix<const T> keys = {};
+  gradient_matrix<T> gradient = {};
+  const std::int64_t* ids = nullptr;
+  bool positives = false;  // row i's positive is key offset + i
+  bool swept = false;      // its similarities enter the rows' sums
+  int first_index = 0;     // of its first column among all
+
+  std::int64_t width() const { return swept ? keys.rows : 0; }  // columns of similarities
+};
+
+template <class T>
+struct similarity_problem {
+  matrix<const T> queries;
+  gradient_matrix<T> grad_queries;
+  key_segment<T> segments[2];
+  std::int64_t offset = 0;  // of the positives
+  bool symmetric = false;
+  bool normalize = false;
+  bool allow_tf32 = false;
+  bool accumulate = false;
+  const std::int64_t* query_ids = nullptr;
+  kernels::call_arguments call = {};
+  bool nan_if_empty = false;
+  float* row_loss = nullptr;  // the caller's, under none
+  float* loss = nullptr;      // else
+  float* grad_scale = nullptr;
+  std::int64_t* correct = nullptr;
+  std::int64_t* correct_columns = nullptr;
+
+  bool gradients() const {
+    return !grad_queries.empty() || !segments[0].gradient.empty() || !segments[1].gradient.empty();
+  }
+};
+
+// What of a problem decides how much memory it takes.
+struct similarity_extent {
+  std::int64_t rows = 0, dimension = 0;
+  std::int64_t keys[2] = {};    // of the segments
+  std::int64_t widths[2] = {};  // columns of similarities
+  bool key_gradients[2] = {};
+  bool gradients = false, symmetric = false;
+  int element_bytes = 0;
+
+  std::int64_t columns() const { return round_up(widths[0], 8) + round_up(widths[1], 8); }
+  plan_ladder ladder() const { return {rows, columns(), dimension, gradients, symmetric}; }
+};
+
+struct similarity_memory {
+  kernels::call_numbers* numbers;
+  kernels::totals* partials;
+  float *row_norms, *key_norms[2];
+  kernels::side_state *row_states, *col_states, *row_partials, *col_partials;
+  kernels::side_coefficients *row_coefficients, *col_coefficients;
+  float *targets, *row_loss, *row_scale;
+  unsigned char *row_correct, *col_correct;
+  float* s;      // similarities: of a tile, or of a panel under one_visit
+  void* g;       // their gradient
+  float* du;     // float gradient of a panel's queries
+  float* dv[2];  // and of all keys
+};
+
+inline constexpr std::int64_t kColumnSlice = 4096;  // columns that have partial states at a time
+
+inline std::size_t carve(void* base, const similarity_extent& e, const panel_plan& plan,
+                         similarity_memory& m) noexcept {
+  carver c(base);
+  const std::int64_t columns = e.columns();
+  const std::int64_t symmetric_rows = e.symmetric ? e.rows : 0;
+  m.numbers = c.take<kernels::call_numbers>(1);
+  m.partials = c.take<kernels::totals>(partials_of(e.rows));
+  m.row_norms = c.take<float>(e.rows);
+  m.row_states = c.take<kernels::side_state>(e.rows);
+  m.row_coefficients = c.take<kernels::side_coefficients>(e.rows);
+  m.targets = c.take<float>(e.rows);
+  m.row_loss = c.take<float>(e.rows);
+  m.row_scale = c.take<float>(e.rows);
+  m.row_correct = c.take<unsigned char>(e.rows);
+  m.col_states = c.take<kernels::side_state>(symmetric_rows);
+  m.col_coefficients = c.take<kernels::side_coefficients>(symmetric_rows);
+  m.col_correct = c.take<unsigned char>(symmetric_rows);
+  const std::int64_t blocks = round_up(plan.rows, kFoldBlockRows) / kFoldBlockRows;
+  m.row_partials = c.take<kernels::side_state>((264 + blocks) * kFoldBlockRows);
+  m.col_partials = c.take<kernels::side_state>(
+      e.symmetric ? blocks * std::min(round_up(plan.cols, 8), kColumnSlice) : 0);
+  const bool whole = plan.kind == similarity_plan::one_visit;
+  m.s = c.take<float>(plan.rows * (whole ? columns : plan.cols));
+  m.g = c.take<char>(e.gradients ? plan.rows * plan.cols * e.element_bytes : 0);
+  m.du = c.take<float>(e.gradients ? plan.rows * e.dimension : 0);
+  for (int i = 0; i < 2; ++i) {
+    m.key_norms[i] = c.take<float>(e.keys[i]);
+    m.dv[i] = c.take<float>(e.key_gradients[i] ? e.keys[i] * e.dimension : 0);
+  }
+  return c.used();
+}
+
+// The best plan that the bytes hold; the one that needs least where they hold none.
+inline panel_plan choose_plan(const similarity_extent& e, std::size_t bytes,
+                              std::size_t& needed) noexcept {
+  plan_ladder ladder = e.ladder();
+  similarity_memory unused;
+  while ((needed = carve(nullptr, e, ladder.plan(), unused)) > bytes && !ladder.last()) {
+    ladder.next();
+  }
+  return ladder.plan();
+}
+
+inline similarity_workspace workspace_of(const similarity_extent& e) noexcept {
+  similarity_workspace w;
+  similarity_memory unused;
+  const plan_ladder ladder = e.ladder();
+  w.best_plan = ladder.plan().kind;
+  w.best = carve(nullptr, e, ladder.plan(), unused);
+  w.least_plan = choose_plan(e, 0, w.least).kind;
+  return w;
+}
+
+template <class T>
+class similarity_sweep {
+ public:
+  similarity_sweep(const device_context& context, const similarity_problem<T>& p) noexcept
+      : context_(context), p_(p) {}
+
+  similarity_extent extent() const noexcept {
+    similarity_extent e;
+    e.rows = p_.queries.rows;
+    e.dimension = p_.queries.cols;
+    for (int i = 0; i < 2; ++i) {
+      e.keys[i] = p_.segments[i].keys.rows;
+      e.widths[i] = p_.segments[i].width();
+      e.key_gradients[i] = !p_.segments[i].gradient.empty();
+    }
+    e.gradients = p_.gradients();
+    e.symmetric = p_.symmetric;
+    e.element_bytes = sizeof(T);
+    return e;
+  }
+
+  status run(const cuda& where) noexcept {
+    status s = blas_.open(context_, *where.blas, p_.allow_tf32);
+    if (!s.ok()) return s;
+    const similarity_extent e = extent();
+    std::size_t needed = 0;
+    // Without a workspace any plan can be had from the pool: the best.
+    const bool given = where.workspace.data != nullptr;
+    plan_ = choose_plan(e, given ? where.workspace.bytes : SIZE_MAX, needed);
+    scratch memory;
+    s = memory.get(context_, where.workspace, needed);
+    if (!s.ok()) return s;
+    carve(memory.data(), e, plan_, m_);
+
+    s = begin();
+    const bool at_once = plan_.kind == similarity_plan::one_visit;
+    for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) {
+      s = statistics(row);
+      if (s.ok() && !p_.symmetric) s = finish_rows(row, row + panel(row));
+      if (s.ok() && p_.symmetric && row + plan_.rows >= rows()) s = finish_rows(0, rows());
+      if (s.ok() && at_once) s = gradients(row);
+    }
+    if (plan_.kind == similarity_plan::recompute) {
+      for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) s = gradients(row);
+    }
+    for (int i = 0; i < 2 && s.ok(); ++i) {
+      s = finish_gradient(p_.segments[i].keys, 0, p_.segments[i].keys.rows, norms(m_.key_norms[i]),
+                          m_.dv[i], p_.segments[i].gradient);
+    }
+    if (s.ok()) s = finish_scalars();
+    if (!s.ok()) return s;
+    return memory.release(context_);
+  }
+
+  // No rows: nothing flows back to the keys.
+  status run_without_rows() noexcept {
+    status s;
+    for (int i = 0; i < 2 && s.ok(); ++i) {
+      s = finish_gradient(p_.segments[i].keys, 0, p_.segments[i].keys.rows, nullptr, nullptr,
+                          p_.segments[i].gradient);
+    }
+    return s;
+  }
+
+ private:
+  using embeddings = kernels::embeddings<T>;
+
+  std::int64_t rows() const noexcept { return p_.queries.rows; }
+  std::int64_t panel(std::int64_t row) const noexcept { return std::min(plan_.rows, rows() - row); }
+  int dimension() const noexcept { return static_cast<int>(p_.queries.cols); }
+  const float* norms(const float* n) const noexcept { return p_.normalize ? n : nullptr; }
+  static embeddings rows_of(const matrix<const T>& m, std::int64_t first) noexcept {
+    return {m.data + first * m.ld, m.ld, static_cast<int>(m.cols)};
+  }
+  static operand<T> operand_of(const matrix<const T>& m, std::int64_t first) noexcept {
+    return {m.data + first * m.ld, m.ld};
+  }
+  static long long blocks_of(std::int64_t items, int of_a_block) noexcept {
+    return (items + of_a_block - 1) / of_a_block;
+  }
+
+  status find_norms(const matrix<const T>& m, float* out) noexcept {
+    if (!p_.normalize || m.rows == 0) return {};
+    return launch(context_, kernels::inverse_norms<T>, blocks_of(m.rows, kernels::kEmbeddingRows),
+                  kernels::kEmbeddingThreads, 0, rows_of(m, 0), static_cast<long long>(m.rows),
+                  out);
+  }
+
+  // Norms, and the numbers that every kernel reads.
+  status begin() noexcept {
+    status s = find_norms(p_.queries, m_.row_norms);
+    for (int i = 0; i < 2 && s.ok(); ++i) s = find_norms(p_.segments[i].keys, m_.key_norms[i]);
+    if (!s.ok()) return s;
+    call_ = p_.call;
+    call_.row_norms = norms(m_.row_norms);
+    call_.col_norms = norms(m_.key_norms[0]);
+    call_.col_norms_2 = norms(m_.key_norms[1]);
+    call_.rows = rows();
+    call_.cols = p_.segments[0].keys.rows;
+    call_.cols_2 = p_.segments[1].keys.rows;
+    call_.range = std::is_same_v<T, __half> ? 16384.0f : 1.0f;
+    s = launch(context_, kernels::prepare_call, 1, kernels::kTotalThreads, 0, call_, m_.numbers);
+    if (s.ok() && !p_.segments[0].swept) s = begin_pairs();
+    return s;
+  }
+
+  // Positives that are in no tile.
+  status begin_pairs() noexcept {
+    const matrix<const T>& keys = p_.segments[0].keys;
+    status s =
+        launch(context_, kernels::pair_similarity<T>, blocks_of(rows(), kernels::kEmbeddingRows),
+               kernels::kEmbeddingThreads, 0, rows_of(p_.queries, 0), rows_of(keys, p_.offset),
+               static_cast<long long>(rows()), call_.row_norms, key_norms(0, p_.offset),
+               static_cast<const kernels::call_numbers*>(m_.numbers), m_.targets);
+    if (s.ok() && !p_.segments[0].gradient.empty()) {
+      s = clear(context_, m_.dv[0], 0,
+                static_cast<std::size_t>(keys.rows * keys.cols) * sizeof(float));
+    }
+    return s;
+  }
+  const float* key_norms(int segment, std::int64_t first) const noexcept {
+    return p_.normalize ? m_.key_norms[segment] + first : nullptr;
+  }
+
+  kernels::similarity_tile tile_of(std::int64_t row, int segment, std::int64_t col,
+                                   std::int64_t cols, const float* s, long long ld) const noexcept {
+    const key_segment<T>& seg = p_.segments[segment];
+    kernels::similarity_tile t{};
+    t.s = s;
+    t.ld = ld;
+    t.rows = static_cast<int>(panel(row));
+    t.cols = static_cast<int>(cols);
+    t.numbers = m_.numbers;
+    t.row_norms = p_.normalize ? m_.row_norms + row : nullptr;
+    t.col_norms = key_norms(segment, col);
+    const bool masks = p_.query_ids != nullptr && seg.ids != nullptr;
+    t.row_ids = masks ? reinterpret_cast<const long long*>(p_.query_ids) + row : nullptr;
+    t.col_ids = masks ? reinterpret_cast<const long long*>(seg.ids) + col : nullptr;
+    t.positive = row + p_.offset - col;
+    t.has_positive = seg.positives;
+    t.row_index = static_cast<int>(row);
+    t.col_index = seg.first_index + static_cast<int>(col);
+    return t;
+  }
+
+  // visit(segment, first column, columns, similarities, their pitch) for the tiles of a row panel.
+  template <class Visit>
+  status for_each_tile(const Visit& visit) noexcept {
+    const bool whole = plan_.kind == similarity_plan::one_visit;
+    const std::int64_t ld = whole ? extent().columns() : plan_.cols;
+    std::int64_t before = 0;
+    for (int segment = 0; segment < 2; ++segment) {
+      const std::int64_t width = p_.segments[segment].width();
+      for (std::int64_t col = 0; col < width; col += plan_.cols) {
+        const std::int64_t cols = std::min(plan_.cols, width - col);
+        const status s = visit(segment, col, cols, whole ? m_.s + before + col : m_.s, ld);
+        if (!s.ok()) return s;
+      }
+      before += round_up(width, 8);
+    }
+    return {};
+  }
+
+  status similarities(std::int64_t row, int segment, std::int64_t col, std::int64_t cols, float* s,
+                      std::int64_t ld) noexcept {
+    return blas_.a_bt(static_cast<int>(panel(row)), static_cast<int>(cols), dimension(),
+                      operand_of(p_.queries, row), operand_of(p_.segments[segment].keys, col), s,
+                      ld);
+  }
+
+  status merge(kernels::side_state* states, const kernels::side_state* partials, std::int64_t count,
+               std::int64_t items, bool first) noexcept {
+    return launch(context_, kernels::merge_states, blocks_of(items, kernels::kFoldThreads),
+                  kernels::kFoldThreads, 0, states, partials, static_cast<int>(count),
+                  static_cast<int>(items), first);
+  }
+
+  status statistics(std::int64_t row) noexcept {
+    bool first = true;
+    const status s = for_each_tile(
+        [&](int segment, std::int64_t col, std::int64_t cols, float* s, std::int64_t ld) noexcept {
+          status done = similarities(row, segment, col, cols, s, ld);
+          const std::int64_t slice = p_.symmetric ? std::min(cols, kColumnSlice) : cols;
+          for (std::int64_t at = 0; at < cols && done.ok(); at += slice) {
+            const std::int64_t n = std::min(slice, cols - at);
+            done = fold(row, tile_of(row, segment, col + at, n, s + at, ld), col + at, first);
+            first = false;
+          }
+          return done;
+        });
+    // No column at all: the states still have to be written.
+    if (s.ok() && first) return merge(m_.row_states + row, nullptr, 0, panel(row), true);
+    return s;
+  }
+
+  status fold(std::int64_t row, const kernels::similarity_tile& t, std::int64_t col,
+              bool first) noexcept {
+    const std::int64_t blocks = round_up(t.rows, kFoldBlockRows) / kFoldBlockRows;
+    const std::int64_t wanted = column_splits(t.rows, t.cols);
+    const std::int64_t of_a_split = round_up((t.cols + wanted - 1) / wanted, kFoldBlockColumns);
+    const std::int64_t splits = (t.cols + of_a_split - 1) / of_a_split;
+    const kernels::fold_outputs out{m_.row_partials, p_.symmetric ? m_.col_partials : nullptr,
+                                    m_.targets + row};
+    const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(splits));
+    const int n = static_cast<int>(of_a_split);
+    status s = p_.symmetric ? launch(context_, kernels::fold_tile<true>, grid,
+                                     kernels::kFoldThreads, 0, t, out, n)
+                            : launch(context_, kernels::fold_tile<false>, grid,
+                                     kernels::kFoldThreads, 0, t, out, n);
+    if (s.ok()) s = merge(m_.row_states + row, m_.row_partials, splits, t.rows, first);
+    if (s.ok() && p_.symmetric) {
+      s = merge(m_.col_states + col, m_.col_partials, blocks, t.cols, row == 0);
+    }
+    return s;
+  }
+
+  status finish_rows(std::int64_t begin, std::int64_t end) noexcept {
+    kernels::finish_arguments a{};
+    a.call = call_;
+    a.numbers = m_.numbers;
+    a.targets = m_.targets;
+    const auto first = static_cast<int>(p_.segments[0].swept ? p_.offset : 0);
+    a.rows = {m_.row_states, m_.row_coefficients, p_.correct != nullptr ? m_.row_correct : nullptr,
+              first};
+    if (p_.symmetric) {
+      a.cols = {m_.col_states, m_.col_coefficients,
+                p_.correct_columns != nullptr ? m_.col_correct : nullptr, 0};
+    }
+    a.loss = p_.row_loss != nullptr ? p_.row_loss : p_.loss != nullptr ? m_.row_loss : nullptr;
+    a.scale = p_.grad_scale != nullptr ? m_.row_scale : nullptr;
+    a.begin = begin;
+    a.end = end;
+    return launch(context_, kernels::finish_rows, blocks_of(end - begin, kernels::kFoldThreads),
+                  kernels::kFoldThreads, 0, a);
+  }
+
+  // A panel's similarities to gradients: du whole, its part of dv.
+  status gradients(std::int64_t row) noexcept {
+    const std::int64_t n = panel(row);
+    const bool wants_queries = !p_.grad_queries.empty();
+    bool started = false;
+    status s;
+    if (!p_.segments[0].swept) {
+      const bool wants_keys = !p_.segments[0].gradient.empty();
+      started = true;
+      s = launch(context_, kernels::pair_gradient<T>, blocks_of(n, kernels::kEmbeddingRows),
+                 kernels::kEmbeddingThreads, 0, rows_of(p_.queries, row),
+                 rows_of(p_.segments[0].keys, row + p_.offset), static_cast<long long>(n),
+                 p_.normalize ? m_.row_norms + row : nullptr, key_norms(0, row + p_.offset),
+                 static_cast<const kernels::call_numbers*>(m_.numbers),
+                 static_cast<const kernels::side_coefficients*>(m_.row_coefficients + row),
+                 wants_queries ? m_.du : nullptr,
+                 wants_keys ? m_.dv[0] + (row + p_.offset) * dimension() : nullptr);
+      if (!s.ok()) return s;
+    }
+    T* const g = static_cast<T*>(m_.g);
+    s = for_each_tile([&](int segment, std::int64_t col, std::int64_t cols, float* sim,
+                          std::int64_t ld) noexcept {
+      const key_segment<T>& seg = p_.segments[segment];
+      const bool wants_keys = !seg.gradient.empty();
+      if (!wants_queries && !wants_keys) return status{};
+      status done;
+      if (plan_.kind == similarity_plan::recompute) {
+        done = similarities(row, segment, col, cols, sim, ld);
+      }
+      if (done.ok())
+        done = gradient_of_tile(tile_of(row, segment, col, cols, sim, ld), row, col, g);
+      const operand<T> of_g{g, plan_.cols};
+      const int k = static_cast<int>(cols), m = static_cast<int>(n);
+      if (done.ok() && wants_queries) {
+        done = blas_.a_b(m, dimension(), k, of_g, operand_of(seg.keys, col), started ? 1.0f : 0.0f,
+                         m_.du, dimension());
+        started = true;
+      }
+      if (done.ok() && wants_keys) {
+        done = blas_.at_b(k, dimension(), m, of_g, operand_of(p_.queries, row),
+                          row > 0 ? 1.0f : 0.0f, m_.dv[segment] + col * dimension(), dimension());
+      }
+      return done;
+    });
+    if (!s.ok() || !wants_queries) return s;
+    return finish_gradient(p_.queries, row, n, norms(m_.row_norms), started ? m_.du : nullptr,
+                           p_.grad_queries);
+  }
+
+  status gradient_of_tile(const kernels::similarity_tile& t, std::int64_t row, std::int64_t col,
+                          T* g) noexcept {
+    const kernels::gradient_sides sides{m_.row_coefficients + row,
+                                        p_.symmetric ? m_.col_coefficients + col : nullptr};
+    constexpr std::int64_t kColumns = 2048;  // of a warp, so that few rows use the device too
+    const dim3 grid(static_cast<unsigned>(blocks_of(t.rows, kernels::kGradientThreads / 32)),
+                    static_cast<unsigned>((t.cols + kColumns - 1) / kColumns));
+    return launch(context_, kernels::gradient_tile<T>, grid, kernels::kGradientThreads, 0, t, sides,
+                  g, static_cast<long long>(plan_.cols));
+  }
+
+  // Rows [first, first + n) of a gradient, from sums whose row 0 is row `first`.
+  status finish_gradient(const matrix<const T>& x, std::int64_t first, std::int64_t n,
+                         const float* inverse_norms, const float* sums,
+                         const gradient_matrix<T>& out) noexcept {
+    if (out.empty() || n == 0) return {};
+    const float* const of_rows = inverse_norms != nullptr ? inverse_norms + first : nullptr;
+    const auto run = [&](auto kernel, auto* data) noexcept {
+      return launch(context_, kernel, blocks_of(n, kernels::kEmbeddingRows),
+                    kernels::kEmbeddingThreads, 0, rows_of(x, first), static_cast<long long>(n),
+                    of_rows, sums, static_cast<const kernels::call_numbers*>(m_.numbers),
+                    data + first * out.ld, static_cast<long long>(out.ld), p_.accumulate);
+    };
+    if (out.wide) {
+      return run(kernels::finish_gradient<T, float>, static_cast<float*>(out.data));
+    }
+    return run(kernels::finish_gradient<T, T>, static_cast<T*>(out.data));
+  }
+
+  status finish_scalars() noexcept {
+    status s;
+    const auto sum = [&](const float* values, const unsigned char* correct, float* loss,
+                         float* scale, std::int64_t* count) noexcept {
+      if (loss == nullptr && scale == nullptr && count == nullptr) return status{};
+      return launch_total(
+          context_, kernels::sum_similarity_rows{values, count != nullptr ? correct : nullptr},
+          rows(), m_.partials,
+          kernels::write_similarity_scalars{m_.numbers, loss, scale,
+                                            reinterpret_cast<long long*>(count), p_.nan_if_empty});
+    };
+    s = sum(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr,
+            p_.correct);
+    if (!s.ok()) return s;
+    return sum(p_.grad_scale != nullptr ? m_.row_scale : nullptr, m_.col_correct, nullptr,
+               p_.grad_scale, p_.correct_columns);
+  }
+
+  const device_context& context_;
+  const similarity_problem<T>& p_;
+  gemm blas_;
+  panel_plan plan_;
+  similarity_memory m_ = {};
+  kernels::call_arguments call_ = {};
+};
+
+}  // namespace culoss::detail

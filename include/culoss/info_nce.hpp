@@ -1,0 +1,174 @@
+// Contrastive losses over a similarity matrix that is never stored whole: InfoNCE with in-batch and
+// shared negatives, and its symmetric form, CLIP.
+//
+// Formula (InfoNCE: van den Oord et al. 2018; queue of negatives: He et al., MoCo, 2020; symmetric:
+// Radford et al., CLIP, 2021). With queries q_i [N, D], keys k_j [M, D], negatives n_j [K, D]:
+//   l_ij = scale <q_i, k_j>, or scale <q_i, k_j> / (|q_i| |k_j|) with `normalize`
+//   scale = 1 / temperature or exp(log_scale): exactly one of them is given
+//   t = i + positive_offset   the key that is row i's positive
+//   info_nce: loss_i = -log( exp(l_it) / sum_{j in C_i} exp(l_ij) )
+//     C_i: the positive; the other keys, with `in_batch`; the negatives; less those that an id
+//     masks
+//   clip (N = M): loss_i = ( info_nce of row i over the columns + of column i over the rows ) / 2
+//   reduced as: none; sum of row_weight_i loss_i; mean: that over the number of rows, or
+//   `normalizer`
+// Gradients, with p_ij the softmax over C_i, w_i = upstream row_weight_i / divisor:
+//   dl_ij = w_i (p_ij - [j = t])                (clip: half of it, and half of the same for
+//   columns) dq_i = scale sum_j dl_ij k_j   dk_j = scale sum_i dl_ij q_i normalize: with u = dl /
+//   (|q_i| |k_j|), dq_i = scale (U_i - <U_i, q_i> q_i / |q_i|^2),
+//              U_i = sum_j u_ij k_j; a zero vector has similarity 0 and gradient 0
+//   dlog_scale = sum_ij dl_ij l_ij   dtemperature = -dlog_scale / temperature
+// The similarities are float until the exponential is taken, from the raw embeddings; norms are
+// multiplied in float. The loss comes from the statistics of the columns other than the positive,
+// as in cross_entropy.hpp: relatively exact for converged batches too.
+//
+// Types: float, half, bf16; double on the CPU. Losses and the scale's gradient are float (double
+// for double). Float inputs mean float products; TF32 only with `allow_tf32`. For 16-bit inputs the
+// gradient of the similarities, with the positive's -1 in it, is rounded once to their type before
+// the two products that make dq and dk; those accumulate in float. A gradient comes out in the
+// inputs' type, rounded once, or in float; float ones may be added to (`accumulate`).
+//
+// Special values: a non-finite query i makes its loss and dq_i, all of dk and dn and the scalars
+// NaN; other rows' losses and dq keep their values. A non-finite key or negative makes every row
+// NaN that has it among its C_i. A row whose negatives are all masked: loss 0, gradient 0. N = M =
+// 1 likewise. A divisor of exactly 0: loss 0, gradients 0 (`empty` restores NaN). N = 0: losses 0,
+// gradients 0.
+//
+// On `cuda`: needs `blas`; asynchronous as core.hpp says, cuBLAS included; can be captured. Memory:
+// O((N + M + K) D + panel), where the panel is what the workspace allows: see info_nce_workspace.
+// Deterministic on one stream with one workspace size; another size gives another plan, whose
+// results agree within the error bound. Outputs may not overlap anything: not in place.
+//
+// Errors, with nothing launched or written: as cross_entropy.hpp; also invalid_argument where blas
+// is null or empty, neither or both of temperature and log_scale are given, positives lie outside
+// the keys, the shapes differ in D, `accumulate` is asked of a 16-bit gradient, a gradient of
+// negatives is asked for without negatives, or ids are given for only one side; cublas_error,
+// naming the call.
+#pragma once
+
+#include <culoss/cublas.hpp>
+
+namespace culoss {
+
+struct info_nce_options {
+  culoss::reduction reduction = culoss::reduction::mean;
+  bool normalize = true;
+  scalar temperature = {};           // tau > 0 ...
+  scalar log_scale = {};             // ... or the logarithm of 1 / tau
+  std::int64_t positive_offset = 0;  // row i's positive is key i + positive_offset
+  bool in_batch = true;              // the other rows' keys are negatives too
+  // Keys and negatives with the id of the query are no negatives of it (its positive stays).
+  vector<const std::int64_t> query_ids = {};     // [N]
+  vector<const std::int64_t> key_ids = {};       // [M], with in_batch
+  vector<const std::int64_t> negative_ids = {};  // [K]
+  vector<const float> row_weights = {};          // [N]; not part of the divisor
+  scalar normalizer = {};                        // replaces the divisor of mean; divides sum
+  scalar upstream = 1.0f;
+  vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
+  bool accumulate = false;                 // gradients of the embeddings are added to (float only)
+  bool allow_tf32 = false;
+  empty_batch empty = empty_batch::zero;
+};
+
+template <class T>
+struct info_nce_outputs {
+  vector<real_of<T>> loss = {};            // [N] under none, else [1]
+  gradient_matrix<T> grad_queries = {};    // [N, D]
+  gradient_matrix<T> grad_keys = {};       // [M, D]
+  gradient_matrix<T> grad_negatives = {};  // [K, D]; a queue of negatives mostly wants none
+  vector<real_of<T>> grad_scale = {};      // [1]: of temperature or log_scale, whichever is given
+  vector<std::int64_t> correct = {};       // [1]: rows whose positive is the most similar, ties to
+                                           // the lowest column (keys first, then negatives)
+  vector<std::int64_t> rows_counted = {};  // [1]: N
+};
+
+struct clip_options {
+  culoss::reduction reduction = culoss::reduction::mean;
+  bool normalize = true;
+  scalar temperature = {};
+  scalar log_scale = {};
+  vector<const std::int64_t> ids = {};   // [N]: pairs with equal ids are no negatives of each other
+  vector<const float> row_weights = {};  // [N], of pairs
+  scalar normalizer = {};
+  scalar upstream = 1.0f;
+  vector<const float> upstream_rows = {};
+  bool accumulate = false;
+  bool allow_tf32 = false;
+  empty_batch empty = empty_batch::zero;
+};
+
+template <class T>
+struct clip_outputs {
+  vector<real_of<T>> loss = {};              // [N] under none, else [1]
+  gradient_matrix<T> grad_images = {};       // [N, D]
+  gradient_matrix<T> grad_texts = {};        // [N, D]
+  vector<real_of<T>> grad_scale = {};        // [1]
+  vector<std::int64_t> correct_images = {};  // [1]: images whose text is the most similar to them
+  vector<std::int64_t> correct_texts = {};   // [1]: texts whose image is
+  vector<std::int64_t> rows_counted = {};    // [1]: N
+};
+
+// How a call goes through the similarity matrix.
+enum class similarity_plan : int {
+  forward_only,  // no gradient is asked for: one product, 2 N M D operations
+  one_visit,     // each panel of rows is finished before the next: three products, 6 N M D
+  recompute,     // the similarities are computed twice: four products, 8 N M D; the least memory
+};
+
+// What a call on `cuda` with these sizes can use. Fewer bytes than `least`: workspace_too_small.
+// More than `best` buys nothing.
+struct similarity_workspace {
+  std::size_t least = 0;
+  similarity_plan least_plan = similarity_plan::recompute;
+  std::size_t best = 0;
+  similarity_plan best_plan = similarity_plan::recompute;
+};
+
+struct similarity_shape {
+  std::int64_t queries = 0, keys = 0, negatives = 0, dimension = 0;
+  int element_bytes = 2;            // of the embeddings
+  bool gradients = true;            // of queries or keys
+  bool negative_gradients = false;  // of the negatives
+};
+
+CULOSS_API similarity_workspace info_nce_workspace(const similarity_shape&) noexcept;
+CULOSS_API similarity_workspace clip_workspace(const similarity_shape&) noexcept;
+
+CULOSS_API status info_nce(const cuda&, matrix<const float> queries, matrix<const float> keys,
+                           matrix<const float> negatives, const info_nce_outputs<float>&,
+                           const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cuda&, matrix<const half> queries, matrix<const half> keys,
+                           matrix<const half> negatives, const info_nce_outputs<half>&,
+                           const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cuda&, matrix<const bf16> queries, matrix<const bf16> keys,
+                           matrix<const bf16> negatives, const info_nce_outputs<bf16>&,
+                           const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const float> queries, matrix<const float> keys,
+                           matrix<const float> negatives, const info_nce_outputs<float>&,
+                           const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const half> queries, matrix<const half> keys,
+                           matrix<const half> negatives, const info_nce_outputs<half>&,
+                           const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const bf16> queries, matrix<const bf16> keys,
+                           matrix<const bf16> negatives, const info_nce_outputs<bf16>&,
+                           const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const double> queries, matrix<const double> keys,
+                           matrix<const double> negatives, const info_nce_outputs<double>&,
+                           const info_nce_options&) noexcept;
+
+CULOSS_API status clip(const cuda&, matrix<const float> images, matrix<const float> texts,
+                       const clip_outputs<float>&, const clip_options&) noexcept;
+CULOSS_API status clip(const cuda&, matrix<const half> images, matrix<const half> texts,
+                       const clip_outputs<half>&, const clip_options&) noexcept;
+CULOSS_API status clip(const cuda&, matrix<const bf16> images, matrix<const bf16> texts,
+                       const clip_outputs<bf16>&, const clip_options&) noexcept;
+CULOSS_API status clip(const cpu&, matrix<const float> images, matrix<const float> texts,
+                       const clip_outputs<float>&, const clip_options&) noexcept;
+CULOSS_API status clip(const cpu&, matrix<const half> images, matrix<const half> texts,
+                       const clip_outputs<half>&, const clip_options&) noexcept;
+CULOSS_API status clip(const cpu&, matrix<const bf16> images, matrix<const bf16> texts,
+                       const clip_outputs<bf16>&, const clip_options&) noexcept;
+CULOSS_API status clip(const cpu&, matrix<const double> images, matrix<const double> texts,
+                       const clip_outputs<double>&, const clip_options&) noexcept;
+
+}  // namespace culoss

@@ -1,0 +1,62 @@
+// What a row (or a column) of a similarity matrix is reduced to, without its positive.
+//
+// Similarities are kept as l / log(2), so that an exponential is one ex2: "bits" below. The moment
+// gives the gradient of the scale: sum p (l - shift), beside the sum, never from dq.
+#pragma once
+
+#include "kernels/math.cuh"
+#include "kernels/online_softmax.cuh"
+
+namespace culoss::kernels {
+
+inline constexpr float kLn2 = 0.69314718055994530942f;
+inline constexpr int kNoIndex = 0x7fffffff;
+
+struct side_state {
+  float shift;   // at least the largest, at most kFarBits above it; -inf: nothing yet
+  float sum;     // sum 2^(l - shift)
+  float moment;  // sum 2^(l - shift) (l - shift)
+  float best;    // the largest
+  int index;     // where it stands first
+};
+
+__device__ inline side_state no_state() { return {-INFINITY, 0.0f, 0.0f, -INFINITY, kNoIndex}; }
+
+// The moment about a shift that has risen from `from` to `to`; the sum is the one about `from`.
+__device__ inline float moved_moment(float moment, float sum, float from, float to) {
+  return sum == 0.0f ? moment : moment + (from - to) * sum;
+}
+
+__device__ inline side_state merge(const side_state& a, const side_state& b) {
+  const float shift = fmaxf(a.shift, b.shift);
+  const float by = shift_of(shift);
+  const float of_a = exp2_approx(a.shift - by), of_b = exp2_approx(b.shift - by);
+  const bool take_b = b.best > a.best || (b.best == a.best && b.index < a.index);
+  return {shift, a.sum * of_a + b.sum * of_b,
+          moved_moment(a.moment, a.sum, a.shift, by) * of_a +
+              moved_moment(b.moment, b.sum, b.shift, by) * of_b,
+          take_b ? b.best : a.best, take_b ? b.index : a.index};
+}
+
+// What each element needs of its row or column: p = slope 2^(l - shift), target for the positive.
+struct side_coefficients {
+  float shift;
+  float slope;
+  float target;
+  float unused;
+};
+
+// Numbers of a whole call that are known only on the device.
+struct call_numbers {
+  float bits;        // scale * log2(e): what a product of (normalized) embeddings is multiplied by
+  float row_factor;  // powers of two that keep 16-bit gradients of similarities in range ...
+  float column_factor;
+  float weight_factor;  // 1 / the largest |upstream * row weight|
+  float rest;           // ... and what is left over for the finished gradients: rest * column_rest
+  float column_rest;
+  float scale_rest;  // what the sum of the rows' scale gradients is multiplied by
+  int off;           // the divisor is 0: losses and gradients are 0
+  float divisor;
+};
+
+}  // namespace culoss::kernels

@@ -1,0 +1,287 @@
+// The two kernels between the matrix products of a loss over similarities.
+//
+// A tile S = Q K^T is float, row-major, on the raw embeddings; l_ij = S_ij * (bits * r_i) * c_j
+// with r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1.
+//   fold_tile      reads the tile once (4 bytes an element) and reduces it to row states and, where
+//                  asked, column states, from one exponential an element; partial states are merged
+//                  in a fixed order by merge_states
+//   gradient_tile  reads it once and writes G_ij = dl_ij r_i c_j in the embeddings' type (4 + 2
+//   bytes an
+//                  element), the positive's -1 folded in before rounding
+#pragma once
+
+#include "kernels/similarity_state.cuh"
+#include "kernels/vector_io.cuh"
+#include "kernels/warp.cuh"
+
+namespace culoss::kernels {
+
+inline constexpr int kFoldThreads = 256, kFoldWarps = kFoldThreads / 32;
+inline constexpr int kFoldRowsOfWarp = 4;
+inline constexpr int kFoldRows = kFoldWarps * kFoldRowsOfWarp;  // of a block
+inline constexpr int kFoldColumnsOfLane = 8;
+inline constexpr int kFoldColumns = 32 * kFoldColumnsOfLane;  // at a time
+inline constexpr int kGradientThreads = 256;
+
+// How far below the rows' shift a column's largest element may lie before the column takes its own
+// exponentials: float's 2^-126 is far enough below 2^-90 for the rest of the column.
+inline constexpr float kFarBits = 90.0f;
+
+struct similarity_tile {
+  const float* s;
+  long long ld;
+  int rows, cols;
+  const call_numbers* numbers;
+  const float* row_norms;  // r_i of the tile's rows, or null: 1
+  const float* col_norms;
+  const long long* row_ids;  // or null: nothing is masked
+  const long long* col_ids;
+  long long positive;  // column of row 0's positive in this tile (row i's is i further)
+  bool has_positive;   // whether these columns hold positives at all
+  int row_index;       // of row 0, column 0 among all: for ties
+  int col_index;
+
+  __device__ float row_scale(int i) const {
+    const float r = row_norms != nullptr ? row_norms[i] : 1.0f;
+    return numbers->bits * r;
+  }
+  __device__ float col_norm(int j) const { return col_norms != nullptr ? col_norms[j] : 1.0f; }
+  __device__ bool is_positive(int i, int j) const { return has_positive && j - i == positive; }
+  __device__ bool is_masked(int i, int j) const {
+    return row_ids != nullptr && row_ids[i] == col_ids[j];
+  }
+  // Whether columns [j, j + n) hold a positive of the rows [i, i + m).
+  __device__ bool meets_positives(int i, int m, int j, int n) const {
+    return has_positive && j + n > i + positive && j < i + m + positive;
+  }
+  // Columns [j, j + kCount) of row i; `absent` where there are none. ld is a multiple of 4.
+  template <int kCount>
+  __device__ void load(int i, int j, float absent, float (&x)[kCount]) const {
+    const float* const at = s + i * ld + j;
+    if (i < rows && j + kCount <= cols) {
+#pragma unroll
+      for (int k = 0; k < kCount; k += 4) {
+        const float4 v = __ldcg(reinterpret_cast<const float4*>(at + k));
+        x[k] = v.x;
+        x[k + 1] = v.y;
+        x[k + 2] = v.z;
+        x[k + 3] = v.w;
+      }
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) x[k] = i < rows && j + k < cols ? __ldcg(at + k) : absent;
+  }
+};
+
+struct fold_outputs {
+  side_state* row_partials;  // [splits][rows]
+  side_state* col_partials;  // [row blocks][cols], or null
+  float* targets;            // [rows]: l of the positives that are met
+};
+
+// Block (x, y): rows [32 x, 32 x + 32), the y-th split of the columns. A lane keeps the states of
+// its own columns of four rows; a row's shift is that lane's running maximum, and the columns use
+// the same exponentials, 2^(l - row shift) * 2^(row shift - column shift).
+template <bool kColumns>
+__global__ void __launch_bounds__(kFoldThreads)
+    fold_tile(const __grid_constant__ similarity_tile t, const __grid_constant__ fold_outputs out,
+              int columns_of_split) {
+  constexpr int kRows = kFoldRowsOfWarp, kSpan = kFoldColumnsOfLane;
+  __shared__ side_state of_warps[kColumns ? kFoldWarps : 1][kColumns ? kFoldColumns : 1];
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int block_row = static_cast<int>(blockIdx.x) * kFoldRows;
+  const int row = block_row + warp * kRows;
+  const int begin = static_cast<int>(blockIdx.y) * columns_of_split;
+  const int end = begin + columns_of_split < t.cols ? begin + columns_of_split : t.cols;
+
+  side_state mine[kRows];
+  float scale[kRows];
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    mine[i] = no_state();
+    scale[i] = row + i < t.rows ? t.row_scale(row + i) : 0.0f;
+  }
+  for (int first = begin; first < end; first += kFoldColumns) {
+    // A lane's columns: two runs of four, so that a warp reads 512 bytes at once.
+    const int column[2] = {first + 4 * lane, first + 128 + 4 * lane};
+    const bool positives = t.meets_positives(row, kRows, first, kFoldColumns);
+    float x[kRows][kSpan], norm[kSpan];
+#pragma unroll
+    for (int k = 0; k < kSpan; ++k) {
+      const int j = column[k / 4] + k % 4;
+      norm[k] = j < end ? t.col_norm(j) : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float four[4];
+        t.load(row + i, column[half], 0.0f, four);
+#pragma unroll
+        for (int k = 0; k < 4; ++k) x[i][4 * half + k] = four[k];
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int k = 0; k < kSpan; ++k) {
+        const int j = column[k / 4] + k % 4;
+        const bool exists = row + i < t.rows && j < end;
+        float l = x[i][k] * scale[i] * norm[k];
+        if (positives && exists && t.is_positive(row + i, j)) {
+          out.targets[row + i] = l;
+          l = -INFINITY;
+        } else if (exists && t.is_masked(row + i, j)) {
+          l = -INFINITY;
+        }
+        x[i][k] = exists ? l : -INFINITY;
+      }
+    }
+
+    float shift[kRows], e[kRows][kSpan];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      float best = mine[i].best;
+      int index = mine[i].index;
+#pragma unroll
+      for (int k = 0; k < kSpan; ++k) {
+        const bool larger = x[i][k] > best;
+        best = larger ? x[i][k] : best;
+        index = larger ? t.col_index + column[k / 4] + k % 4 : index;
+      }
+      shift[i] = shift_of(best);
+      const float shrink = exp2_approx(mine[i].shift - shift[i]);
+      float sum = 0.0f, moment = 0.0f;
+#pragma unroll
+      for (int k = 0; k < kSpan; ++k) {
+        const float z = x[i][k] - shift[i];
+        e[i][k] = exp2_approx(z);
+        sum += e[i][k];
+        moment += z == -INFINITY ? 0.0f : e[i][k] * z;
+      }
+      mine[i].moment =
+          moved_moment(mine[i].moment, mine[i].sum, mine[i].shift, shift[i]) * shrink + moment;
+      mine[i].sum = mine[i].sum * shrink + sum;
+      mine[i].shift = best;
+      mine[i].best = best;
+      mine[i].index = index;
+    }
+
+    if constexpr (kColumns) {
+      float top = -INFINITY;  // of the rows' shifts: one for all columns of the lane
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) top = fmaxf(top, mine[i].shift);
+      float down[kRows];
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) down[i] = exp2_approx(mine[i].shift - shift_of(top));
+#pragma unroll
+      for (int k = 0; k < kSpan; ++k) {
+        side_state c = no_state();
+#pragma unroll
+        for (int i = 0; i < kRows; ++i) {
+          const bool larger = x[i][k] > c.best;
+          c.best = larger ? x[i][k] : c.best;
+          c.index = larger ? t.row_index + row + i : c.index;
+        }
+        const bool far = top - c.best > kFarBits;
+        c.shift = far ? c.best : top;
+        const float by = shift_of(c.shift);
+#pragma unroll
+        for (int i = 0; i < kRows; ++i) {
+          const float z = x[i][k] - by;
+          const float f = far ? exp2_approx(z) : e[i][k] * down[i];
+          c.sum += f;
+          c.moment += z == -INFINITY ? 0.0f : f * z;
+        }
+        of_warps[warp][column[k / 4] + k % 4 - first] = c;
+      }
+      __syncthreads();
+      const int j = first + static_cast<int>(threadIdx.x);
+      if (j < end) {
+        side_state c = of_warps[0][threadIdx.x];
+        for (int w = 1; w < kFoldWarps; ++w) c = merge(c, of_warps[w][threadIdx.x]);
+        out.col_partials[static_cast<long long>(blockIdx.x) * t.cols + j] = c;
+      }
+      __syncthreads();
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kRows; ++i) {
+    const side_state all = merge_lanes<32>(
+        mine[i], [](const side_state& a, const side_state& b) { return merge(a, b); });
+    if (lane == 0 && row + i < t.rows) {
+      out.row_partials[static_cast<long long>(blockIdx.y) * t.rows + row + i] = all;
+    }
+  }
+}
+
+// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in
+// order.
+__global__ void __launch_bounds__(kFoldThreads)
+    merge_states(side_state* states, const side_state* partials, int count, int items, bool first) {
+  const int i = static_cast<int>(blockIdx.x) * kFoldThreads + static_cast<int>(threadIdx.x);
+  if (i >= items) return;
+  side_state s = first ? no_state() : states[i];
+  for (int k = 0; k < count; ++k) s = merge(s, partials[static_cast<long long>(k) * items + i]);
+  states[i] = s;
+}
+
+struct gradient_sides {
+  const side_coefficients* rows;  // of the tile's rows
+  const side_coefficients* cols;  // likewise, or null: one direction only
+};
+
+// A warp a row, 8 columns a lane at a time.
+template <class T>
+__global__ void __launch_bounds__(kGradientThreads)
+    gradient_tile(const __grid_constant__ similarity_tile t,
+                  const __grid_constant__ gradient_sides sides, T* g, long long ld) {
+  constexpr int kSpan = 8;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int row =
+      static_cast<int>(blockIdx.x) * (kGradientThreads / 32) + static_cast<int>(threadIdx.x) / 32;
+  if (row >= t.rows) return;
+  const side_coefficients of_row = sides.rows[row];
+  const float scale = t.row_scale(row);
+  const float r = (t.row_norms != nullptr ? t.row_norms[row] : 1.0f) * t.numbers->row_factor;
+  const float column_factor = t.numbers->column_factor;
+  const int stride = static_cast<int>(gridDim.y) * 32 * kSpan;
+  for (int j0 = (static_cast<int>(blockIdx.y) * 32 + lane) * kSpan; j0 < t.cols; j0 += stride) {
+    float x[kSpan];
+    t.load(row, j0, 0.0f, x);
+    const bool positives = t.meets_positives(row, 1, j0, kSpan);
+#pragma unroll
+    for (int k = 0; k < kSpan; ++k) {
+      const int j = j0 + k;
+      if (j >= t.cols) continue;
+      const float norm = t.col_norm(j);
+      const float l = x[k] * scale * norm;
+      const bool positive = positives && t.is_positive(row, j);
+      float d = positive ? of_row.target : of_row.slope * exp2_approx(l - of_row.shift);
+      if (sides.cols != nullptr) {
+        const side_coefficients c = sides.cols[j];
+        d += positive ? c.target : c.slope * exp2_approx(l - c.shift);
+      }
+      if (!positive && t.is_masked(row, j)) d = 0.0f;
+      x[k] = d * (r * (norm * column_factor));
+    }
+    T* const at = g + row * ld + j0;
+    if (j0 + kSpan <= t.cols) {  // ld is a multiple of 8
+#pragma unroll
+      for (int k = 0; k < kSpan; k += pack<T>::kSize) {
+        float part[pack<T>::kSize];
+#pragma unroll
+        for (int e = 0; e < pack<T>::kSize; ++e) part[e] = x[k + e];
+        *reinterpret_cast<uint4*>(at + k) = repack<T>(part).raw;
+      }
+    } else {
+#pragma unroll
+      for (int k = 0; k < kSpan; ++k) {
+        if (j0 + k < t.cols) at[k] = from_float<T>(x[k]);
+      }
+    }
+  }
+}
+
+}  // namespace culoss::kernels

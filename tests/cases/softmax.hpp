@@ -1,0 +1,246 @@
+// Softmax, log-softmax and their backwards, as cases.
+#pragma once
+
+#include <culoss/softmax.hpp>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/harness/arrays.hpp"
+#include "tests/harness/bounds.hpp"
+#include "tests/harness/loss_case.hpp"
+
+namespace culoss_test {
+
+enum class softmax_function { softmax, log_softmax, softmax_backward, log_softmax_backward };
+
+struct softmax_choice {
+  softmax_function function = softmax_function::softmax;
+  float temperature = 1;
+  bool temperature_on_device = false;
+
+  bool log() const {
+    return function == softmax_function::log_softmax ||
+           function == softmax_function::log_softmax_backward;
+  }
+  bool backward() const {
+    return function == softmax_function::softmax_backward ||
+           function == softmax_function::log_softmax_backward;
+  }
+  const char* name() const {
+    static constexpr const char* kNames[] = {"softmax", "log_softmax", "softmax_backward",
+                                             "log_softmax_backward"};
+    return kNames[static_cast<int>(function)];
+  }
+};
+
+// The function of the choice. `g` is empty for the forward functions.
+template <class Where, class T>
+culoss::status call_softmax(const softmax_choice& c, const Where& where, culoss::matrix<const T> x,
+                            culoss::matrix<const T> g, culoss::matrix<T> out,
+                            culoss::scalar temperature) {
+  const culoss::softmax_options options{.temperature = temperature};
+  switch (c.function) {
+    case softmax_function::log_softmax:
+      return culoss::log_softmax(where, x, out, options);
+    case softmax_function::softmax_backward:
+      return culoss::softmax_backward(where, x, g, out, options);
+    case softmax_function::log_softmax_backward:
+      return culoss::log_softmax_backward(where, x, g, out, options);
+    default:
+      return culoss::softmax(where, x, out, options);
+  }
+}
+
+template <class T>
+class softmax_invocation : public invocation {
+ public:
+  softmax_invocation(const softmax_choice& choice, const problem& p, const execution& how)
+      : choice_(choice), how_(how), rows_(p.rows), cols_(p.cols) {
+    x_ = matrix();
+    if (choice.backward()) g_ = matrix();
+    if (how.mode != mode::in_place && how.mode != mode::in_place_upstream) out_ = matrix();
+    temperature_ = array<float>(how.where, 1, how.offset);
+    write(p);
+  }
+
+  void write(const problem& p) override {
+    synchronize(how_.where, how_.stream);
+    x_.write(p.x);
+    if (g_.given()) g_.write(p.g);
+    temperature_.write(std::vector<float>{p.temperature});
+    value_ = p.temperature;
+    out_.poison();
+  }
+
+  culoss::status launch() override {
+    if (how_.where == space::cpu) return launch_on(culoss::cpu{.threads = how_.threads});
+    if constexpr (std::is_same_v<T, double>) {
+      return {culoss::status_code::unsupported, "double is for the CPU"};
+    } else {
+      return launch_on(culoss::cuda{.stream = how_.stream});
+    }
+  }
+
+  results read(const culoss::status& launched) override {
+    results r{.status = launched, .outputs = {}, .faults = {}, .damage = {}};
+    synchronize(how_.where, how_.stream);
+    r.outputs.push_back({"output", result().read("output", r.damage)});
+    if (how_.mode != mode::in_place) x_.check_unchanged("input", r.damage);
+    if (how_.mode != mode::in_place_upstream) g_.check_unchanged("upstream", r.damage);
+    temperature_.check_unchanged("temperature", r.damage);
+    return r;
+  }
+
+  std::vector<moved_array> moves() const override {
+    const std::int64_t bytes = rows_ * cols_ * static_cast<std::int64_t>(sizeof(storage_of<T>));
+    const int streams = choice_.backward() ? 2 : 1;
+    const std::int64_t loads = bytes * reads_of_row(cols_, element_of<T>, streams, how_, true);
+    std::vector<moved_array> arrays;
+    const auto add = [&](const char* name, const array<T>& a, std::int64_t read) {
+      if (!a.given()) return;
+      arrays.push_back({.name = name,
+                        .data = a.data(),
+                        .bytes = a.span_bytes(),
+                        .loads = read,
+                        .stores = &a == &result() ? bytes : 0});
+    };
+    add("input", x_, loads);
+    add("upstream", g_, loads);
+    add("output", out_, 0);
+    return arrays;
+  }
+
+ private:
+  array<T> matrix() const { return {how_.where, rows_, cols_, how_.padding, how_.offset}; }
+  const array<T>& result() const {
+    return how_.mode == mode::in_place ? x_ : how_.mode == mode::in_place_upstream ? g_ : out_;
+  }
+  template <class Where>
+  culoss::status launch_on(const Where& where) {
+    culoss::scalar temperature(value_);
+    if (choice_.temperature_on_device) {
+      temperature = static_cast<const float*>(temperature_.data());
+    }
+    return call_softmax<Where, T>(choice_, where, x_.as_matrix(), g_.as_matrix(),
+                                  result().as_matrix(), temperature);
+  }
+
+  softmax_choice choice_;
+  execution how_;
+  std::int64_t rows_, cols_;
+  float value_ = 1;
+  array<T> x_, g_, out_;
+  array<float> temperature_;
+};
+
+class softmax_case : public loss_case {
+ public:
+  explicit softmax_case(const softmax_choice& choice) : choice_(choice) {}
+
+  const softmax_choice& choice() const { return choice_; }
+  std::string name() const override {
+    return choice_.name() + std::string("_T") + std::to_string(choice_.temperature).substr(0, 3) +
+           (choice_.temperature_on_device ? "_device" : "");
+  }
+  std::vector<mode> modes() const override {
+    if (choice_.backward()) return {mode::fused, mode::in_place, mode::in_place_upstream};
+    return {mode::fused, mode::in_place};
+  }
+
+  problem make(const problem_shape& shape) const override {
+    problem p = make_problem(shape);
+    p.temperature = choice_.temperature;
+    if (!choice_.backward()) return p;
+    // A backward takes what the forward function left, rounded, and any upstream gradient.
+    softmax_choice forward = choice_;
+    forward.function = choice_.log() ? softmax_function::log_softmax : softmax_function::softmax;
+    p.x = exact(forward, p);
+    random_numbers random(shape.seed + 1);
+    for (double& x : p.x) {
+      x = round_to(p.type, x);
+      p.g.push_back(round_to(p.type, random.normal()));
+    }
+    return p;
+  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override {
+    return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
+      return std::make_unique<softmax_invocation<T>>(choice_, p, how);
+    });
+  }
+
+  std::vector<expectation> expect(const problem& p, const execution& how) const override {
+    const format& type = format_of(p.type);
+    expectation e{.name = "output",
+                  .cols = p.cols,
+                  .values = exact(choice_, p),
+                  .bounds = {},
+                  .largest = type.largest()};
+    const arithmetic a = arithmetic_of(how.where, p.cols, p.type, choice_.backward() ? 2 : 1);
+    e.bounds.reserve(e.values.size());
+    for (std::int64_t i = 0; i < p.rows; ++i) {
+      choice_.backward() ? bound_backward(p, i, a, e) : bound_forward(p, i, a, e);
+    }
+    for (std::size_t k = 0; k < e.values.size(); ++k) {
+      if (e.bounds[k] != 0) e.bounds[k] += type.rounding(e.values[k]);
+    }
+    return {e};
+  }
+
+ private:
+  static std::vector<double> exact(const softmax_choice& c, const problem& p) {
+    std::vector<double> out(p.x.size());
+    const culoss::status s = call_softmax<culoss::cpu, double>(
+        c, {.threads = 1}, {p.x.data(), p.rows, p.cols}, {p.g.data(), p.rows, p.cols},
+        {out.data(), p.rows, p.cols}, p.temperature);
+    if (!s.ok()) throw std::runtime_error(s.message());
+    return out;
+  }
+
+  void bound_forward(const problem& p, std::int64_t i, const arithmetic& a, expectation& e) const {
+    const softmax_row row(p.row(i), p.cols, p.temperature, -1, a);
+    for (std::int64_t j = 0; j < p.cols; ++j) {
+      // A masked column is exact; so is the class of a row that is NaN.
+      const bool masked = p.row(i)[j] == -softmax_row::kInfinity || row.empty();
+      e.bounds.push_back(masked          ? 0
+                         : choice_.log() ? log_softmax_bound(row, j, a)
+                                         : softmax_bound(row, j, a));
+    }
+  }
+
+  void bound_backward(const problem& p, std::int64_t i, const arithmetic& a, expectation& e) const {
+    const double* x = p.row(i);
+    const double* g = p.g.data() + i * p.cols;
+    double sum = 0, absolute = 0;
+    for (std::int64_t j = 0; j < p.cols; ++j) {
+      const double term = choice_.log() ? g[j] : g[j] * x[j];
+      sum += term;
+      absolute += std::fabs(term);
+    }
+    for (std::int64_t j = 0; j < p.cols; ++j) {
+      const bool masked = choice_.log() ? x[j] == -softmax_row::kInfinity : x[j] == 0;
+      e.bounds.push_back(
+          masked          ? 0
+          : choice_.log() ? log_softmax_backward_bound(x[j], g[j], sum, absolute, p.temperature, a)
+                          : softmax_backward_bound(x[j], g[j], sum, absolute, p.temperature, a));
+    }
+  }
+
+  softmax_choice choice_;
+};
+
+inline std::vector<softmax_choice> softmax_choices() {
+  std::vector<softmax_choice> choices;
+  for (const softmax_function f :
+       {softmax_function::softmax, softmax_function::log_softmax,
+        softmax_function::softmax_backward, softmax_function::log_softmax_backward}) {
+    choices.push_back({.function = f});
+    choices.push_back({.function = f, .temperature = 0.5f});
+    choices.push_back({.function = f, .temperature = 5.0f});
+    choices.push_back({.function = f, .temperature = 0.7f, .temperature_on_device = true});
+  }
+  return choices;
+}
+
+}  // namespace culoss_test

@@ -1,0 +1,115 @@
+// A loss with one choice of options, as every test of a promise and the benchmark see it: how its
+// inputs are made, how it is called, what it must return and what it must move.
+#pragma once
+
+#include <culoss/core.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/tuning.hpp"
+#include "tests/harness/comparator.hpp"
+#include "tests/harness/memory.hpp"
+#include "tests/harness/problem.hpp"
+
+namespace culoss_test {
+
+// Which of its outputs a call is asked for, and where they go.
+enum class mode {
+  fused,              // everything at once
+  forward,            // no gradient
+  gradient,           // nothing but the gradient
+  in_place,           // fused, the gradient over the input (of two: over the first)
+  in_place_upstream,  // over the second
+  backward,           // the separate backward alone, from the reference's statistics
+  split,              // the forward, then the backward from the statistics that it left
+};
+
+inline const char* name_of(mode m) {
+  static constexpr const char* kNames[] = {
+      "fused", "forward", "gradient", "in_place", "in_place_upstream", "backward", "split"};
+  return kNames[static_cast<int>(m)];
+}
+
+// Where and how a case is called.
+struct execution {
+  space where = space::cuda;
+  culoss_test::mode mode = culoss_test::mode::fused;
+  std::int64_t offset = 0;     // elements by which each pointer is off a 256-byte boundary
+  std::int64_t padding = 0;    // elements between the rows of a matrix
+  bool workspace = true;       // exactly as large as asked for, and poisoned; else none
+  bool record_faults = false;  // hand over a fault record
+  CUstream_st* stream = nullptr;
+  int threads = 0;  // on the CPU
+};
+
+// What came back. `damage` names what was written that should not have been.
+struct results {
+  culoss::status status;
+  std::vector<output> outputs;
+  culoss::faults faults;
+  std::string damage;
+};
+
+// Bytes of one array that the kernels of a call load and store.
+struct moved_array {
+  std::string name;
+  const void* data = nullptr;  // on the device
+  std::size_t bytes = 0;       // from its first element to its last, padding included
+  std::int64_t loads = 0;      // bytes
+  std::int64_t stores = 0;     // bytes
+};
+
+// A call with its memory: `launch` does nothing but the call, so it can be captured, repeated and
+// timed; the numbers can be changed between launches.
+class invocation {
+ public:
+  virtual ~invocation() = default;
+  virtual void write(const problem& numbers) = 0;  // of the same shape; also poisons the outputs
+  virtual culoss::status launch() = 0;
+  virtual results read(const culoss::status& launched) = 0;  // waits for the stream
+  virtual std::vector<moved_array> moves() const = 0;
+};
+
+class loss_case {
+ public:
+  virtual ~loss_case() = default;
+  virtual std::string name() const = 0;
+  virtual std::vector<mode> modes() const = 0;
+  virtual problem make(const problem_shape& shape) const = 0;
+  virtual std::unique_ptr<invocation> prepare(const problem& numbers,
+                                              const execution& how) const = 0;
+  // From the CPU functions in double, with the bound of contract and device beside each value.
+  virtual std::vector<expectation> expect(const problem& numbers, const execution& how) const = 0;
+};
+
+// The plan that the library makes for rows of this shape, and so how often it reads them.
+inline int reads_of_row(std::int64_t cols, element type, int streams, const execution& how,
+                        bool writes) {
+  int capability = 90;
+#ifdef CULOSS_TESTS_WITH_CUDA
+  if (how.where == space::cuda) {
+    int device = 0, major = 0, minor = 0;
+    check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+    check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+               "cudaDeviceGetAttribute");
+    check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
+               "cudaDeviceGetAttribute");
+    capability = 10 * major + minor;
+  }
+#endif
+  const int bytes = format_of(type).bytes;
+  const bool aligned = how.offset * bytes % culoss::detail::kPackBytes == 0 &&
+                       (cols + how.padding) * bytes % culoss::detail::kPackBytes == 0;
+  const culoss::detail::row_plan plan =
+      culoss::detail::plan_rows(capability, cols, bytes, streams, aligned, writes);
+  return writes && plan.kernel == culoss::detail::row_kernel::two_reads ? 2 : 1;
+}
+
+inline results run(const loss_case& c, const problem& numbers, const execution& how) {
+  const std::unique_ptr<invocation> call = c.prepare(numbers, how);
+  const culoss::status launched = call->launch();
+  return call->read(launched);
+}
+
+}  // namespace culoss_test

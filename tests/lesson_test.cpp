@@ -1,0 +1,204 @@
+// The worked examples of an introduction to loss functions (data/lesson_examples.json) that are
+// softmax or cross-entropy: on the CPU in every type, and on the device where there is one.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <culoss/culoss.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "tests/harness/arrays.hpp"
+#include "tests/harness/bounds.hpp"
+
+namespace culoss_test {
+namespace {
+
+const nlohmann::json& examples() {
+  static const nlohmann::json cases = [] {
+    std::ifstream file(CULOSS_TEST_DATA "/lesson_examples.json");
+    return nlohmann::json::parse(file).at("cases");
+  }();
+  return cases;
+}
+
+std::vector<nlohmann::json> examples_of(const std::string& loss) {
+  std::vector<nlohmann::json> found;
+  for (const auto& example : examples()) {
+    if (example.at("loss") == loss) found.push_back(example);
+  }
+  return found;
+}
+
+template <class Where, class T>
+struct backend {
+  using execution = Where;
+  using type = T;
+  static constexpr bool kOnDevice = std::is_same_v<Where, culoss::cuda>;
+  static constexpr space kSpace = kOnDevice ? space::cuda : space::cpu;
+};
+
+template <class Backend>
+class Lesson : public ::testing::Test {
+ protected:
+  using T = typename Backend::type;
+  static constexpr element kElement = element_of<T>;
+  static constexpr space kSpace = Backend::kSpace;
+
+  void SetUp() override {
+    if (Backend::kOnDevice) CULOSS_NEEDS_CUDA();
+  }
+
+  // The numbers of an example as T has them, and by how much that moves an exponent x / T at most.
+  struct inputs {
+    inputs(const std::vector<double>& exact, double temperature) {
+      for (const double v : exact) {
+        x.push_back(round_to(kElement, v));
+        if (x.back() != v) moved = std::fmax(moved, std::fabs(x.back() - v) / temperature);
+      }
+    }
+    std::vector<double> x;
+    double moved = 0;
+  };
+
+  // The quotient of two exponentials, and with it a probability, moves by a factor of at most
+  // e^(2 moved); so does 1 - p_t = sum p_j; and as -log p_t >= 1 - p_t, the loss. On top of that
+  // come the bound of the arithmetic, one rounding to the type of the output, and the last digits
+  // of the examples' own doubles.
+  static void expect_near(double actual, double expected, double moved, double bound,
+                          const format& output) {
+    const double tolerance = std::expm1(2 * moved) * std::fabs(expected) + bound +
+                             output.rounding(expected) + 0x1p-50 * std::fabs(expected);
+    EXPECT_LE(std::fabs(actual - expected), tolerance) << actual << " instead of " << expected;
+  }
+
+  static array<T> row_of(const std::vector<double>& x) {
+    array<T> row(kSpace, 1, static_cast<std::int64_t>(x.size()), 0, 0);
+    row.write(x);
+    return row;
+  }
+  template <class Array>
+  static std::vector<double> read(const Array& from) {
+    std::string damage;
+    std::vector<double> values = from.read("", damage);
+    EXPECT_EQ(damage, "");
+    return values;
+  }
+
+  static void check_cross_entropy(const std::vector<double>& exact, std::int64_t target,
+                                  float label_smoothing, const std::vector<double>& loss,
+                                  const std::vector<double>& gradient,
+                                  double label_smoothing_moved = 0) {
+    inputs in(exact, 1);
+    in.moved += label_smoothing_moved;
+    const auto cols = static_cast<std::int64_t>(exact.size());
+    const array<T> logits = row_of(in.x);
+    array<T> actual_gradient(kSpace, 1, cols, 0, 0);
+    array<culoss::real_of<T>> actual_loss(kSpace, 1, 0);
+    array<std::int64_t> label(kSpace, 1, 0);
+    label.write(std::vector<std::int64_t>{target});
+    const culoss::status s = culoss::cross_entropy(
+        typename Backend::execution{}, culoss::matrix<const T>(logits.as_matrix()),
+        label.as_vector(),
+        {.loss = actual_loss.as_vector(), .grad_logits = actual_gradient.as_matrix()},
+        {.label_smoothing = label_smoothing});
+    ASSERT_TRUE(s.ok()) << s.message();
+    synchronize(kSpace);
+    const cross_entropy_row bounds(in.x.data(), cols, target, {.smoothing = label_smoothing},
+                                   arithmetic_of(kSpace, cols, kElement, 1));
+    if (!loss.empty()) {
+      expect_near(read(actual_loss)[0], loss[0], in.moved, bounds.loss(), real_format(kElement));
+    }
+    const std::vector<double> g = read(actual_gradient);
+    for (std::size_t j = 0; j < gradient.size(); ++j) {
+      expect_near(g[j], gradient[j], in.moved, bounds.gradient(static_cast<std::int64_t>(j)),
+                  format_of(kElement));
+    }
+  }
+};
+
+using Backends = ::testing::Types<
+#ifdef CULOSS_TESTS_WITH_CUDA
+    backend<culoss::cuda, float>, backend<culoss::cuda, culoss::half>,
+    backend<culoss::cuda, culoss::bf16>,
+#endif
+    backend<culoss::cpu, double>, backend<culoss::cpu, float>, backend<culoss::cpu, culoss::half>,
+    backend<culoss::cpu, culoss::bf16>>;
+TYPED_TEST_SUITE(Lesson, Backends);
+
+TYPED_TEST(Lesson, Softmax) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("softmax");
+  ASSERT_EQ(found.size(), 4u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const double temperature = example.at("options").at("temperature");
+    const typename TestFixture::inputs in(example.at("inputs").at("logits"), temperature);
+    const std::vector<double> expected = example.at("expected").at("probabilities");
+    const auto cols = static_cast<std::int64_t>(in.x.size());
+    const array<T> logits = TestFixture::row_of(in.x);
+    array<T> probabilities(TypeParam::kSpace, 1, cols, 0, 0);
+    const culoss::status s = culoss::softmax(
+        typename TypeParam::execution{}, culoss::matrix<const T>(logits.as_matrix()),
+        probabilities.as_matrix(), {.temperature = temperature});
+    ASSERT_TRUE(s.ok()) << s.message();
+    synchronize(TypeParam::kSpace);
+    const arithmetic a = arithmetic_of(TypeParam::kSpace, cols, TestFixture::kElement, 1);
+    const softmax_row row(in.x.data(), cols, temperature, -1, a);
+    const std::vector<double> p = TestFixture::read(probabilities);
+    for (std::size_t j = 0; j < p.size(); ++j) {
+      // bf16 has no 999 and no 998: with 1000, 1000, 1000 nothing but the thirds is left to see.
+      const bool other_numbers = in.moved >= 1;
+      TestFixture::expect_near(
+          p[j], other_numbers ? 1.0 / 3 : expected[j], other_numbers ? 0 : in.moved,
+          softmax_bound(row, static_cast<std::int64_t>(j), a), format_of(TestFixture::kElement));
+    }
+  }
+}
+
+TYPED_TEST(Lesson, CrossEntropy) {
+  const auto found = examples_of("cross_entropy");
+  ASSERT_EQ(found.size(), 2u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const auto& expected = example.at("expected");
+    TestFixture::check_cross_entropy(example.at("inputs").at("logits"),
+                                     example.at("inputs").at("target"), 0, {expected.at("loss")},
+                                     expected.value("grad_logits", std::vector<double>()));
+  }
+}
+
+// -log p is the cross-entropy of the logits log p, log(1 - p): their softmax is p, 1 - p.
+TYPED_TEST(Lesson, SurpriseOfAProbability) {
+  const auto found = examples_of("nll_of_probability");
+  ASSERT_EQ(found.size(), 6u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const double p = example.at("inputs").at("probability");
+    TestFixture::check_cross_entropy({std::log(p), std::log1p(-p)}, 0, 0,
+                                     {example.at("expected").at("loss")}, {p - 1, 1 - p});
+  }
+}
+
+// Of equal logits the gradient is 1 / C - target, with the smoothed target; that is (1 - s) times
+// the one without smoothing, so the rounding of s to a float moves it by a factor of at most
+// 1 + 2 |change of s| for s <= 1/2.
+TYPED_TEST(Lesson, SmoothedLabels) {
+  const auto found = examples_of("smooth_labels");
+  ASSERT_EQ(found.size(), 1u);
+  const std::vector<double> onehot = found[0].at("inputs").at("onehot");
+  const std::vector<double> target = found[0].at("expected").at("target");
+  const double epsilon = found[0].at("options").at("epsilon");
+  std::vector<double> gradient;
+  for (const double t : target) gradient.push_back(1.0 / static_cast<double>(target.size()) - t);
+  const auto label = std::find(onehot.begin(), onehot.end(), 1.0) - onehot.begin();
+  TestFixture::check_cross_entropy(std::vector<double>(onehot.size(), 0.0), label,
+                                   static_cast<float>(epsilon), {}, gradient,
+                                   std::fabs(static_cast<float>(epsilon) - epsilon));
+}
+
+}  // namespace
+}  // namespace culoss_test

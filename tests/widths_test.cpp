@@ -1,0 +1,145 @@
+// Every width near a boundary and the widths of real models, wherever the arrays stand: odd widths,
+// rows that are not contiguous, pointers aligned to nothing but their element.
+#include <gtest/gtest.h>
+
+#include "tests/cases/all.hpp"
+#include "tests/harness/check.hpp"
+
+namespace culoss_test {
+namespace {
+
+// The last width before the library changes its plan, the first after it, and their neighbors.
+std::vector<std::int64_t> plan_boundaries(element type, int streams) {
+  std::vector<std::int64_t> widths;
+  const auto plan = [&](std::int64_t cols, bool aligned) {
+    return culoss::detail::plan_rows(90, cols, format_of(type).bytes, streams, aligned, true);
+  };
+  const auto differ = [](const culoss::detail::row_plan& a, const culoss::detail::row_plan& b) {
+    return a.kernel != b.kernel || a.lanes != b.lanes || a.packs != b.packs ||
+           a.threads != b.threads;
+  };
+  constexpr std::int64_t kWidest = 131072;
+  for (std::int64_t cols = 1; cols < kWidest; ++cols) {
+    for (const bool aligned : {false, true}) {
+      if (!differ(plan(cols, aligned), plan(cols + 1, aligned))) continue;
+      widths.insert(widths.end(), {cols - 1, cols, cols + 1, cols + 2});
+    }
+  }
+  std::sort(widths.begin(), widths.end());
+  widths.erase(std::unique(widths.begin(), widths.end()), widths.end());
+  return widths;
+}
+
+bool backward_of_softmax(const loss_case& c) {
+  return c.name().find("softmax_backward") != std::string::npos;
+}
+
+class widths : public on_each_space {
+ protected:
+  void check(std::int64_t rows, std::int64_t cols, element type, const execution& how) {
+    for (const auto& c : state_cases()) check(*c, rows, cols, type, how);
+  }
+  void check(const loss_case& c, std::int64_t rows, std::int64_t cols, element type,
+             const execution& how) {
+    problem p = c.make({.type = type,
+                        .rows = rows,
+                        .cols = cols,
+                        .kind = input_kind::spike,
+                        .seed = static_cast<std::uint64_t>(cols)});
+    for (const mode m : c.modes()) {
+      if (m != mode::fused && m != mode::forward && m != mode::backward) continue;
+      execution with = how;
+      with.where = GetParam();
+      with.mode = m;
+      tally_.expect_correct(c, p, with);
+    }
+  }
+  tally tally_;
+};
+
+TEST_P(widths, of_up_to_67_columns) {
+  for (const element type : kDeviceElements) {
+    for (std::int64_t cols = 1; cols <= 67; ++cols) {
+      if (reduced_run() && cols > 9 && cols % 8 > 1) continue;
+      check(5, cols, type, {});
+    }
+  }
+}
+
+TEST_P(widths, where_the_plan_changes) {
+  for (const element type : kDeviceElements) {
+    for (const auto& c : state_cases()) {
+      for (const std::int64_t cols : plan_boundaries(type, backward_of_softmax(*c) ? 2 : 1)) {
+        if (cols > (reduced_run() ? 5000 : 20000) && cols % 2 == 0) continue;
+        if (cols > 20000 && reduced_run()) continue;
+        check(*c, cols < 2000 ? 3 : 1, cols, type, {});
+      }
+    }
+  }
+}
+
+TEST_P(widths, of_real_models) {
+  for (const element type : kDeviceElements) {
+    for (const std::int64_t cols : {1000, 1003, 4097, 32003, 50257, 128257}) {
+      if (reduced_run() && cols != 4097 && cols != 128257) continue;
+      check(cols < 5000 ? 3 : 1, cols, type, {});
+    }
+  }
+}
+
+// Each array begins `offset` elements behind a boundary of 256 bytes and its rows are `padding`
+// elements apart: every combination of a row's alignment and its first element's.
+TEST_P(widths, at_any_offset_and_pitch) {
+  for (const element type : kDeviceElements) {
+    for (const std::int64_t cols : {3, 37, 301, 1031, 4200}) {
+      if (reduced_run() && cols > 1000 && type == element::float16) continue;
+      for (const std::int64_t offset : {0, 1, 3}) {
+        for (const std::int64_t padding : {0, 1, 5}) {
+          if (reduced_run() && offset + padding == 6) continue;
+          check(3, cols, type, {.offset = offset, .padding = padding});
+        }
+      }
+    }
+  }
+}
+
+// The same, for a gradient whose rows begin elsewhere in their 16 bytes than the logits' do.
+TEST_P(widths, with_an_output_of_another_alignment) {
+  const auto check_type = [&]<class T>(std::type_identity<T>) {
+    const element type = element_of<T>;
+    for (const std::int64_t cols : {13, 259, 1100, 4300}) {
+      const softmax_case c({.function = softmax_function::log_softmax_backward});
+      const problem p = c.make({.type = type, .rows = 3, .cols = cols, .seed = 6});
+      const std::vector<expectation> expected = c.expect(p, {.where = GetParam()});
+      for (const std::int64_t shift : {1, 2, 7}) {
+        array<T> input(GetParam(), p.rows, cols, 3, 0);
+        array<T> upstream(GetParam(), p.rows, cols, 1, shift);
+        const array<T> out(GetParam(), p.rows, cols, 2, shift + 1);
+        input.write(p.x);
+        upstream.write(p.g);
+        culoss::status s;
+        if (GetParam() == space::cpu) {
+          s = culoss::log_softmax_backward(culoss::cpu{.threads = 1}, input.as_matrix(),
+                                           upstream.as_matrix(), out.as_matrix());
+        } else {
+          s = culoss::log_softmax_backward(culoss::cuda{}, input.as_matrix(), upstream.as_matrix(),
+                                           out.as_matrix());
+        }
+        ASSERT_TRUE(s.ok()) << s.message();
+        synchronize(GetParam());
+        std::string damage;
+        const verdict v = compare({{"output", out.read("output", damage)}}, expected);
+        EXPECT_TRUE(v.ok() && damage.empty()) << format_of(type).name << " " << cols << " shift "
+                                              << shift << ": " << v.message << damage;
+      }
+    }
+  };
+  check_type(std::type_identity<float>{});
+  check_type(std::type_identity<culoss::half>{});
+  check_type(std::type_identity<culoss::bf16>{});
+}
+
+CULOSS_ON_EACH_SPACE(widths);
+
+}  // namespace
+}  // namespace culoss_test
