@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "bench/similarity_grid.hpp"
+
 namespace culoss::bench {
 namespace {
 
@@ -33,7 +35,9 @@ std::vector<sweep_row> rows_of(const block& b) {
         for (const std::int64_t cols : b.cols) {
           for (const std::int64_t rows : b.rows) {
             for (const cache_state state : b.states) {
-              all.push_back({which, m, type, rows, cols, state});
+              sweep_row row{.loss = which, .mode = m, .type = type, .rows = rows, .cols = cols};
+              row.state = state;
+              all.push_back(row);
             }
           }
         }
@@ -101,19 +105,29 @@ std::vector<block> cpu_blocks(form wanted) {
 }  // namespace
 
 const char* name_of(loss value) {
-  return value == loss::cross_entropy ? "cross_entropy"
-         : value == loss::softmax     ? "softmax"
-                                      : "log_softmax";
+  constexpr const char* kNames[] = {"cross_entropy", "softmax",        "log_softmax",
+                                    "info_nce",      "info_nce_queue", "clip"};
+  return kNames[static_cast<int>(value)];
 }
 const char* name_of(mode value) {
   return value == mode::forward ? "forward" : value == mode::backward ? "backward" : "fused";
 }
 const char* name_of(cache_state value) { return value == cache_state::cold ? "cold" : "hot"; }
+const char* name_of(room value) {
+  return value == room::best ? "best" : value == room::recompute ? "recompute" : "reference";
+}
 
 std::string sweep_row::name() const {
-  return std::string(name_of(loss)) + "/" + name_of(mode) + "/" +
-         culoss_test::format_of(type).name + "/rows:" + std::to_string(rows) +
-         "/cols:" + std::to_string(cols) + "/" + name_of(state);
+  std::string name = std::string(name_of(loss)) + "/" + name_of(mode) + "/" +
+                     culoss_test::format_of(type).name;
+  if (!over_similarities()) {
+    return name + "/rows:" + std::to_string(rows) + "/cols:" + std::to_string(cols) + "/" +
+           name_of(state);
+  }
+  name += "/batch:" + std::to_string(rows);
+  if (cols != rows) name += "/keys:" + std::to_string(cols);
+  return name + "/negatives:" + std::to_string(negatives) + "/dim:" + std::to_string(dimension) +
+         "/" + name_of(room);
 }
 
 std::size_t sweep_row::matrix_bytes() const {
@@ -142,6 +156,10 @@ transfer sweep_row::yardstick() const {
 std::size_t matrix_region_bytes(const std::vector<sweep_row>& rows, const device_description& on) {
   std::size_t most = 0;
   for (const sweep_row& row : rows) {
+    if (row.over_similarities()) {
+      most = std::max(most, similarity_region_bytes(row, on));
+      continue;
+    }
     most = std::max(most, (row.matrix_bytes() + 256) * static_cast<std::size_t>(row.copies(on)));
     // The yardstick moves as many bytes, half of them read and half written, or all read.
     const std::size_t moved = row.floor_bytes() / (row.yardstick() == transfer::read ? 1 : 2);
@@ -154,6 +172,13 @@ std::vector<sweep_row> grid(form wanted, const device_description& on, int* left
   std::vector<sweep_row> rows;
   std::set<std::string> seen;
   *left_out = 0;
+  const auto add = [&](const sweep_row& row) {
+    if (kRegions * matrix_region_bytes({row}, on) > on.memory_bytes) {
+      ++*left_out;
+    } else {
+      rows.push_back(row);
+    }
+  };
   for (const block& b : on.cuda ? cuda_blocks(wanted) : cpu_blocks(wanted)) {
     for (const sweep_row& row : rows_of(b)) {
       if (row.rows * row.cols > b.max_elements || !seen.insert(row.name()).second) continue;
@@ -161,12 +186,11 @@ std::vector<sweep_row> grid(form wanted, const device_description& on, int* left
       // cold.
       const auto copies = static_cast<std::size_t>(row.copies(on));
       if (row.state == cache_state::cold && copies * row.floor_bytes() < cold_bytes(on)) continue;
-      if (kRegions * matrix_region_bytes({row}, on) > on.memory_bytes) {
-        ++*left_out;
-      } else {
-        rows.push_back(row);
-      }
+      add(row);
     }
+  }
+  for (const sweep_row& row : similarity_rows(wanted, on)) {
+    if (seen.insert(row.name()).second) add(row);
   }
   return rows;
 }

@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 
 TYPES = {"float": torch.float32, "half": torch.float16, "bf16": torch.bfloat16}

@@ -15,7 +15,7 @@ int sweep::calls_of(const sweep_row& row) const {
 
 effort sweep::effort() const {
   if (smoke_) return {0, 1, 1};
-  return on_.description().cuda ? bench::effort{0.03, 10, 50} : bench::effort{0.1, 3, 25};
+  return on_.description().cuda ? bench::effort{0.03, 10, 50} : bench::effort{0.15, 3, 30};
 }
 
 measurement sweep::measure(const sweep_row& row) {

@@ -97,4 +97,40 @@ status cross_entropy_backward(const cuda&, matrix<const bf16>, label_view,
   return without_cuda("cross_entropy_backward");
 }
 
+cublas::~cublas() { release(); }
+void cublas::release() noexcept {}
+status cublas::create() noexcept { return without_cuda("cublas::create"); }
+status cublas::borrow(cublasContext*, workspace) noexcept {
+  return without_cuda("cublas::borrow");
+}
+
+similarity_workspace info_nce_workspace(const similarity_shape&) noexcept { return {}; }
+similarity_workspace clip_workspace(const similarity_shape&) noexcept { return {}; }
+
+status info_nce(const cuda&, matrix<const float>, matrix<const float>, matrix<const float>,
+                const info_nce_outputs<float>&, const info_nce_options&) noexcept {
+  return without_cuda("info_nce");
+}
+status info_nce(const cuda&, matrix<const half>, matrix<const half>, matrix<const half>,
+                const info_nce_outputs<half>&, const info_nce_options&) noexcept {
+  return without_cuda("info_nce");
+}
+status info_nce(const cuda&, matrix<const bf16>, matrix<const bf16>, matrix<const bf16>,
+                const info_nce_outputs<bf16>&, const info_nce_options&) noexcept {
+  return without_cuda("info_nce");
+}
+
+status clip(const cuda&, matrix<const float>, matrix<const float>, const clip_outputs<float>&,
+            const clip_options&) noexcept {
+  return without_cuda("clip");
+}
+status clip(const cuda&, matrix<const half>, matrix<const half>, const clip_outputs<half>&,
+            const clip_options&) noexcept {
+  return without_cuda("clip");
+}
+status clip(const cuda&, matrix<const bf16>, matrix<const bf16>, const clip_outputs<bf16>&,
+            const clip_options&) noexcept {
+  return without_cuda("clip");
+}
+
 }  // namespace culoss

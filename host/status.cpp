@@ -7,7 +7,7 @@
 namespace culoss {
 
 status::status(status_code code, const char* message) noexcept : code_(code) {
-  std::snprintf(message_, sizeof message_, "%s", message);
+  std::snprintf(message_, sizeof message_, "%.*s", static_cast<int>(sizeof message_) - 1, message);
 }
 
 namespace detail {

@@ -12,7 +12,9 @@ namespace {
 
 class accuracy : public on_each_space {
  protected:
-  std::span<const element> elements() const { return kDeviceElements; }
+  std::span<const element> elements() const {
+    return GetParam() == space::cpu ? std::span<const element>(kHostElements) : kDeviceElements;
+  }
 };
 
 // A row by a few lanes, by a warp, by a block.
@@ -50,6 +52,26 @@ TEST_P(accuracy, holds_for_every_kind_of_input) {
             if (std::find(modes.begin(), modes.end(), m) == modes.end()) continue;
             t.expect_correct(*c, p, {.where = GetParam(), .mode = m}, name_of(kind));
           }
+        }
+      }
+    }
+  }
+}
+
+// The approximate intrinsics err by what their documentation allows, in other ways for each seed.
+TEST_P(accuracy, holds_for_any_error_of_the_intrinsics) {
+  if (GetParam() == space::cpu || !simt::present()) GTEST_SKIP() << "for the emulated device";
+  tally t;
+  for (const std::uint64_t seed : {0, 2, 3, 4}) {
+    simt::settings settings = simt::get_settings();
+    settings.approximation_seed = seed;
+    const simt::scoped_settings scope(settings);
+    for (const auto& c : state_cases()) {
+      for (const std::int64_t cols : widths_of_each_kernel()) {
+        if (cols > 4096 && reduced_run()) continue;
+        for (const input_kind kind : {input_kind::near_uniform, input_kind::sorted_up}) {
+          const problem p = c->make({.rows = 3, .cols = cols, .kind = kind, .seed = seed});
+          t.expect_correct(*c, p, {.where = GetParam()}, name_of(kind));
         }
       }
     }

@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <culoss/culoss.hpp>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "tests/harness/element.hpp"

@@ -77,7 +77,7 @@ void record_faults(fault_record* record, const batch& b) noexcept {
     record->flags |= faults::label_out_of_range;
     ++record->count;
     const std::uint64_t inverted_row = ~static_cast<std::uint64_t>(i);
-    if (inverted_row > record->inverted_first_row) {
+    if (inverted_row >= record->inverted_first_row) {
       record->inverted_first_row = inverted_row;
       record->label = b.label(i);
     }

@@ -174,7 +174,7 @@ struct faults {
   std::uint32_t flags = 0;      // which kinds were met
   std::uint64_t count = 0;      // rows, over all calls since the record was cleared
   std::int64_t first_row = -1;  // the smallest row index among them
-  std::int64_t label = 0;       // what stood there
+  std::int64_t label = 0;       // what stood there in the latest call that met it
 };
 
 // Scratch memory of the execution space.

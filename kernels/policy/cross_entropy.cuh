@@ -87,7 +87,10 @@ struct cross_entropy_policy {
   }
 
   __device__ bool skip() const { return kind != label_kind::counts; }
-  __device__ float fill() const { return kind == label_kind::ignored ? 0.0f : NAN; }
+  // The gradient of a row that is not read: 0 too where the divisor switches all gradients off.
+  __device__ float fill() const {
+    return kind == label_kind::ignored || a.scale.off() ? 0.0f : NAN;
+  }
   __device__ bool zero(const coefficients& k) const { return k.off != 0.0f; }
   // What a column counts in the smoothing: nothing if it is masked, the target, or not there.
   __device__ float mass(float x, int column) const {
@@ -195,7 +198,7 @@ struct cross_entropy_policy {
     }
   }
   __device__ void write_skipped() const {
-    const float v = fill();
+    const float v = kind == label_kind::ignored ? 0.0f : NAN;
     if (kind == label_kind::bad) report_bad_label(a.faults, row);
     if (a.row_loss != nullptr) a.row_loss[row] = v;
     if (a.lse != nullptr) a.lse[row] = v;

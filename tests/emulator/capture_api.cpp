@@ -36,6 +36,16 @@ bool is_joined(const capture& c) {
   return reached.size() == c.graph->nodes.size();
 }
 
+void detach(const std::shared_ptr<capture>& c) {
+  for (const auto& s : all_streams()) {
+    if (s->capturing != c) continue;
+    s->capturing.reset();
+    s->tails.clear();
+  }
+  c->ended = true;
+  std::erase(state().under_way, c);
+}
+
 cudaError_t begin(cudaStream_t h, cudaStreamCaptureMode mode) {
   const auto s = find_stream(h);
   if (s == nullptr) return cudaErrorInvalidResourceHandle;
@@ -68,13 +78,7 @@ cudaError_t end(cudaStream_t h, cudaGraph_t* out) {
   } else if (!is_joined(*c)) {
     result = cudaErrorStreamCaptureUnjoined;
   }
-  for (const auto& other : all_streams()) {
-    if (other->capturing != c) continue;
-    other->capturing.reset();
-    other->tails.clear();
-  }
-  c->ended = true;
-  std::erase(state().under_way, c);
+  detach(c);
   if (result == cudaSuccess) {
     add_graph(c->graph);
     *out = c->graph;
@@ -127,6 +131,17 @@ cudaError_t refuse_device_wait() {
   for (const auto& c : state().under_way)
     result = break_capture(*c, cudaErrorStreamCaptureUnsupported);
   return result;
+}
+
+void leave_capture(CUstream_st& s) {
+  const std::shared_ptr<capture> c = s.capturing;
+  c->broken = true;
+  if (c->origin == &s) {
+    detach(c);
+    delete c->graph;
+  }
+  s.capturing.reset();
+  s.tails.clear();
 }
 
 cudaError_t capture_operation(CUstream_st& s, operation o) {

@@ -38,9 +38,10 @@ cudaError_t check_end(const void* p, const copy_plan& c, std::size_t pitch, bool
   const bool device = arena::contains(p);
   if (p == nullptr || (must_be_device && !device) || (must_be_host && device))
     return cudaErrorInvalidValue;
-  return device && !arena::owns(p, bytes) && arena::find(p) != nullptr && !arena::find(p)->of_graph
-             ? cudaErrorInvalidValue
-             : cudaSuccess;
+  const allocation* a = device ? arena::find(p) : nullptr;
+  // Memory of a graph is the host's concern only while it lives.
+  const bool of_graph = a != nullptr && a->of_graph;
+  return device && !of_graph && !arena::owns(p, bytes) ? cudaErrorInvalidValue : cudaSuccess;
 }
 
 cudaError_t copy(copy_plan c, cudaMemcpyKind kind, cudaStream_t stream, bool async) {

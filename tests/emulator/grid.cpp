@@ -92,7 +92,9 @@ launch_result run_grid(const geometry& g, const std::function<void()>& body, con
   const std::vector<uint3> order = cluster_order(g, random);
   const bool poisons = current_settings().poison_shared;
   std::vector<bool>& touched = touched_chunks(kernel);
-  if (poisons && e.total.launches == 1) poison_all(nullptr);
+  static bool begun = false;
+  if (poisons && !begun) poison_all(nullptr);
+  begun = begun || poisons;
   if (watch::begin_launch) watch::begin_launch(symbol_name(kernel), g.cluster_blocks());
   launch_result result;
   std::vector<uint3> group;

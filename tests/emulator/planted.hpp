@@ -25,7 +25,8 @@ cudaError_t row_lse(const float* x, float* lse, int rows, int cols, bool use_cub
 cudaError_t copy16(const float* from, float* to, int n,
                    cudaStream_t = nullptr);  // 16 bytes at a time
 cudaError_t copy_half(const void* from, void* to, int n,
-                      cudaStream_t = nullptr);  // 2 bytes at a time
+                      cudaStream_t = nullptr);                  // 2 bytes at a time
+cudaError_t copy_by_call(const float* from, float* to, int n);  // one thread calls memcpy
 cudaError_t apply(int function, const float* x, const float* y, float* out, int n);
 cudaError_t add_one(float* p, int n, cudaStream_t = nullptr);
 cudaError_t collectives(int* out);             // 64 results, see healthy.cu

@@ -151,23 +151,12 @@ __global__ void other_threads_sum(float* p, int) {  // only thread 0 has the res
 #define ENTRY(name) \
   { #name, name < false>, name < true> }
 constexpr entry kAll[] = {
-    ENTRY(global_oob),
-    ENTRY(global_oob_read),
-    ENTRY(before_begin),
-    ENTRY(shared_oob),
-    ENTRY(dynamic_oob),
-    ENTRY(local_oob),
-    ENTRY(misaligned),
-    ENTRY(misaligned_store),
-    ENTRY(null_pointer),
-    ENTRY(never_written),
-    ENTRY(uninitialised_shared),
-    ENTRY(missing_barrier_raw),
-    ENTRY(missing_barrier_war),
-    ENTRY(missing_syncwarp),
-    ENTRY(byte_race),
-    ENTRY(cub_reuse),
-    ENTRY(other_threads_sum),
+    ENTRY(global_oob),          ENTRY(global_oob_read),      ENTRY(before_begin),
+    ENTRY(shared_oob),          ENTRY(dynamic_oob),          ENTRY(local_oob),
+    ENTRY(misaligned),          ENTRY(misaligned_store),     ENTRY(null_pointer),
+    ENTRY(never_written),       ENTRY(uninitialised_shared), ENTRY(missing_barrier_raw),
+    ENTRY(missing_barrier_war), ENTRY(missing_syncwarp),     ENTRY(byte_race),
+    ENTRY(cub_reuse),           ENTRY(other_threads_sum),
 };
 #undef ENTRY
 

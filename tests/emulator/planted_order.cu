@@ -159,20 +159,11 @@ __global__ void fill(float* p, int n) {
 #define ENTRY(name) \
   { #name, name < false>, name < true> }
 constexpr entry kAll[] = {
-    ENTRY(divergent_barrier),
-    ENTRY(deadlock),
-    ENTRY(wrong_mask),
-    ENTRY(lane_that_left),
-    ENTRY(trapped),
-    ENTRY(block_race),
-    ENTRY(missing_fence),
-    ENTRY(late_fence),
-    ENTRY(ticket_before_barrier),
-    ENTRY(cluster_exit),
-    ENTRY(cluster_race),
-    ENTRY(cluster_rank),
-    ENTRY(cluster_static),
-    ENTRY(fill),
+    ENTRY(divergent_barrier), ENTRY(deadlock),     ENTRY(wrong_mask),
+    ENTRY(lane_that_left),    ENTRY(trapped),      ENTRY(block_race),
+    ENTRY(missing_fence),     ENTRY(late_fence),   ENTRY(ticket_before_barrier),
+    ENTRY(cluster_exit),      ENTRY(cluster_race), ENTRY(cluster_rank),
+    ENTRY(cluster_static),    ENTRY(fill),
 };
 #undef ENTRY
 

@@ -135,6 +135,7 @@ cudaError_t refuse_device_wait();
 // Invalidates the capture; returns the error.
 cudaError_t break_capture(capture&, cudaError_t);
 cudaError_t capture_operation(CUstream_st&, operation);
+void leave_capture(CUstream_st&);  // the stream goes; a capture that it began ends with it
 
 // graph_api.cpp
 void add_graph(CUgraph_st*);

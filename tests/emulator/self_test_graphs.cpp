@@ -187,6 +187,14 @@ TEST_F(graphs, calls_that_a_capture_forbids) {
   EXPECT_CUDA(cudaStreamDestroy(blocking));
 }
 
+TEST_F(graphs, a_capture_ends_with_its_stream) {
+  cudaStream_t s;
+  EXPECT_CUDA(cudaStreamCreate(&s));
+  EXPECT_CUDA(cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal));
+  EXPECT_CUDA(cudaStreamDestroy(s));
+  const buffer<float> allowed_again(1);
+}
+
 TEST_F(graphs, memory_nodes) {
   const buffer<float> out(64);
   float* scratch = nullptr;

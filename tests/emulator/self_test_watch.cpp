@@ -30,6 +30,17 @@ TEST_F(traffic, of_sixteen_byte_accesses) {
   EXPECT_EQ(0u, t.atomics);
 }
 
+TEST_F(traffic, of_calls_of_memcpy) {
+  const int n = 1000;
+  const buffer<float> from(std::vector<float>(n, 1.0f)), to(n);
+  simt::watch::reset();
+  EXPECT_CUDA(planted::copy_by_call(from.data(), to.data(), n));
+  EXPECT_CUDA(cudaDeviceSynchronize());
+  EXPECT_EQ(4u * n, simt::watch::total().bytes_loaded);
+  EXPECT_EQ(4u * n, simt::watch::count_range(to.data(), 4 * n).bytes_stored);
+  EXPECT_EQ(std::vector<float>(n, 1.0f), to.host());
+}
+
 TEST_F(traffic, of_ranges) {
   const int n = 1001;  // of two bytes each: ends in the middle of a word
   const buffer<unsigned short> from(std::vector<unsigned short>(n + 3, 1)), to(n + 3);

@@ -160,9 +160,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t h) {
         auto& st = simt::state();
         if (s == nullptr || s == st.streams[0] || s == st.streams[1])
           return cudaErrorInvalidResourceHandle;
-        if (s->capturing) simt::break_capture(*s->capturing, cudaErrorStreamCaptureUnsupported);
-        s->capturing.reset();
-        s->tails.clear();
+        if (s->capturing) simt::leave_capture(*s);
         std::erase(st.streams, s);
         if (!s->queue.empty()) st.destroyed.push_back(s);
         return cudaSuccess;

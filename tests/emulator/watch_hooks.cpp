@@ -3,12 +3,24 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine.hpp"
 #include "watch_access.hpp"
 
 using simt::watch::access;
 using simt::watch::kind;
 
 #define PC __builtin_return_address(0)
+
+namespace {
+
+// Of a function of the C library; the emulator's own calls and those of the host do not count.
+void access_by_library(const void* p, std::size_t n, kind k, const void* pc) {
+  const simt::engine& e = simt::device_engine();
+  if (n == 0 || e.current == nullptr || !e.on_device_stack(__builtin_frame_address(0))) return;
+  if (e.current->now == simt::status::ready) access(p, n, k, pc);
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -73,4 +85,23 @@ ATOMICS(32, std::uint32_t)
 ATOMICS(64, std::uint64_t)
 void __tsan_atomic_thread_fence(int) {}
 void __tsan_atomic_signal_fence(int) {}
+
+// The linker sends calls of memcpy, memmove and memset here (--wrap).
+void* __real_memcpy(void*, const void*, std::size_t);
+void* __real_memmove(void*, const void*, std::size_t);
+void* __real_memset(void*, int, std::size_t);
+void* __wrap_memcpy(void* to, const void* from, std::size_t n) {
+  access_by_library(from, n, kind::read, PC);
+  access_by_library(to, n, kind::write, PC);
+  return __real_memcpy(to, from, n);
+}
+void* __wrap_memmove(void* to, const void* from, std::size_t n) {
+  access_by_library(from, n, kind::read, PC);
+  access_by_library(to, n, kind::write, PC);
+  return __real_memmove(to, from, n);
+}
+void* __wrap_memset(void* to, int value, std::size_t n) {
+  access_by_library(to, n, kind::write, PC);
+  return __real_memset(to, value, n);
+}
 }

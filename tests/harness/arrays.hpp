@@ -33,6 +33,7 @@ class array {
   culoss::matrix<T> as_matrix() const { return {data(), rows_, cols_, ld_}; }
   culoss::vector<T> as_vector() const { return {data(), cols_}; }
   std::size_t span_bytes() const { return memory_.span_bytes(); }
+  std::int64_t size() const { return rows_ * cols_; }  // without padding
   bool given() const { return memory_.data() != nullptr; }
 
   void poison() {

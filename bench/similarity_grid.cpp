@@ -1,0 +1,211 @@
+#include "bench/similarity_grid.hpp"
+
+#include <algorithm>
+#include <culoss/info_nce.hpp>
+
+#include "host/similarity_plan.hpp"
+
+namespace culoss::bench {
+namespace {
+
+constexpr std::int64_t kDeviceProductSide = 8192, kHostProductSide = 256;
+
+struct block {
+  loss which;
+  std::vector<mode> modes;
+  std::vector<element> types;
+  std::vector<std::int64_t> batches, negatives, dimensions;
+  std::vector<room> rooms;
+  std::int64_t keys = 0;  // 0: as many as the batch has
+};
+
+const std::vector<mode> kFused{mode::fused}, kBoth{mode::fused, mode::forward};
+const std::vector<element> kBf16{element::bfloat16};
+const std::vector<std::int64_t> kNone{0};
+constexpr std::int64_t kMillion = std::int64_t{1} << 20;
+
+std::vector<std::int64_t> powers(std::int64_t first, std::int64_t last, std::int64_t step) {
+  std::vector<std::int64_t> all;
+  for (std::int64_t n = first; n <= last; n *= step) all.push_back(n);
+  return all;
+}
+
+std::vector<block> cuda_blocks(form wanted) {
+  const std::vector<room> best{room::best}, rooms{room::best, room::recompute};
+  // One size each of what is trained: SimCLR, CLIP, MoCo, BASIC.
+  std::vector<block> blocks{
+      {loss::info_nce, kFused, kBf16, {8192}, kNone, {128, 512}, best},
+      {loss::clip, kFused, kBf16, {32768}, kNone, {512, 768}, best},
+      {loss::info_nce_queue, kFused, kBf16, {256}, {65536}, {128}, best},
+      {loss::clip, kFused, kBf16, {65536}, kNone, {1024}, best},
+  };
+  if (wanted == form::full) {
+    const std::vector<std::int64_t> batches = powers(256, 65536, 2);
+    const std::vector<std::int64_t> dimensions{128, 256, 512, 768, 1024};
+    const std::vector<element> types{element::bfloat16, element::float16, element::float32};
+    // A million keys, in the batch and as negatives.
+    blocks.push_back({loss::info_nce, kBoth, kBf16, {4096}, kNone, {512}, best, kMillion});
+    for (const loss which : {loss::info_nce, loss::clip}) {
+      blocks.push_back({which, kBoth, types, batches, kNone, dimensions, rooms});
+    }
+    const std::vector<std::int64_t> negatives = powers(256, kMillion, 4);
+    blocks.push_back({loss::info_nce, kBoth, kBf16, {256, 8192}, negatives, dimensions, rooms});
+    blocks.push_back({loss::info_nce_queue, kBoth, types, {256, 4096}, negatives, dimensions, rooms});
+    return blocks;
+  }
+  for (const loss which : {loss::info_nce, loss::clip}) {
+    blocks.push_back({which, kFused, kBf16, powers(256, 65536, 2), kNone, {512}, best});
+  }
+  blocks.push_back({loss::info_nce_queue, kFused, kBf16, {256}, powers(256, kMillion, 4), {128}, best});
+  blocks.push_back({loss::info_nce, kFused, kBf16, {8192}, {4096, 65536, kMillion}, {512}, best});
+  for (const loss which : {loss::info_nce, loss::clip}) {
+    blocks.push_back({which, kFused, kBf16, {8192}, kNone, {512, 1024}, rooms});
+    blocks.push_back({which, kFused, kBf16, {8192, 32768}, kNone, {128, 256, 768, 1024}, best});
+    blocks.push_back({which, {mode::forward}, kBf16, {256, 2048, 8192, 32768}, kNone, {512}, best});
+    blocks.push_back({which, kFused, {element::float32, element::float16}, {8192}, kNone, {512}, best});
+  }
+  return blocks;
+}
+
+std::vector<block> cpu_blocks(form wanted) {
+  const std::vector<room> none{room::none};
+  const std::vector<element> types{element::float32, element::bfloat16, element::float64};
+  if (wanted == form::full) {
+    const std::vector<std::int64_t> batches = powers(16, 4096, 2), dimensions{128, 512, 1024};
+    return {
+        {loss::info_nce, kBoth, types, batches, kNone, dimensions, none},
+        {loss::clip, kBoth, types, batches, kNone, dimensions, none},
+        {loss::info_nce_queue, kBoth, types, {64}, powers(256, 65536, 4), dimensions, none},
+    };
+  }
+  const std::vector<element> single{element::float32};
+  return {
+      {loss::info_nce, kFused, single, {256}, kNone, {128, 512}, none},
+      {loss::clip, kFused, single, {256}, kNone, {128, 512}, none},
+      {loss::info_nce_queue, kFused, single, {64}, {4096}, {128}, none},
+      {loss::info_nce, kBoth, single, powers(16, 1024, 2), kNone, {128}, none},
+      {loss::info_nce_queue, kBoth, single, {64}, powers(256, 16384, 4), {128}, none},
+      {loss::clip, kBoth, single, powers(16, 512, 2), kNone, {128}, none},
+      {loss::info_nce, kFused, types, {64}, kNone, {128}, none},
+  };
+}
+
+bool is_queue(const sweep_row& row) { return row.loss == loss::info_nce_queue; }
+
+// Columns of similarities.
+std::int64_t width(const sweep_row& row) { return (is_queue(row) ? 0 : row.cols) + row.negatives; }
+
+similarity_workspace workspace_of(const sweep_row& row) {
+  const similarity_shape shape{.queries = row.rows,
+                               .keys = row.cols,
+                               .negatives = row.negatives,
+                               .dimension = row.dimension,
+                               .element_bytes = culoss_test::format_of(row.type).bytes,
+                               .gradients = row.mode == mode::fused};
+  return row.loss == loss::clip ? clip_workspace(shape) : info_nce_workspace(shape);
+}
+
+// Bytes with which the library computes the similarities twice, in panels of the size it prefers;
+// 0 where it would not: best is that already, or they suffice to finish smaller panels at once.
+std::size_t recompute_bytes(const sweep_row& row) {
+  const similarity_workspace w = workspace_of(row);
+  if (row.mode == mode::forward || w.best_plan == similarity_plan::recompute) return 0;
+  const auto panel_bytes = [&](const detail::panel_plan& plan) {
+    const std::int64_t similarity = 4 + culoss_test::format_of(row.type).bytes;
+    return static_cast<std::size_t>(plan.rows * (plan.cols * similarity + 4 * row.dimension));
+  };
+  detail::plan_ladder ladder(row.rows, width(row), row.dimension, true, row.loss == loss::clip);
+  std::size_t one_visit = 0;
+  for (; ladder.plan().kind == similarity_plan::one_visit; ladder.next()) {
+    one_visit = panel_bytes(ladder.plan());
+  }
+  constexpr std::size_t kPartialStates = std::size_t{16} << 20;  // more than the panels' take
+  const std::size_t recompute = panel_bytes(ladder.plan()) + kPartialStates;
+  while (!ladder.last()) ladder.next();
+  return panel_bytes(ladder.plan()) + recompute < one_visit ? w.least + recompute : 0;
+}
+
+std::size_t input_bytes(const sweep_row& row) {
+  return static_cast<std::size_t>((row.rows + row.cols + row.negatives) * row.dimension *
+                                  culoss_test::format_of(row.type).bytes);
+}
+
+}  // namespace
+
+std::vector<sweep_row> similarity_rows(form wanted, const device_description& on) {
+  std::vector<sweep_row> rows;
+  for (const block& b : on.cuda ? cuda_blocks(wanted) : cpu_blocks(wanted)) {
+    for (const element type : b.types) {
+      for (const mode m : b.modes) {
+        for (const std::int64_t dimension : b.dimensions) {
+          for (const std::int64_t negatives : b.negatives) {
+            for (const std::int64_t batch : b.batches) {
+              for (const room space : b.rooms) {
+                sweep_row row{.loss = b.which, .mode = m, .type = type, .rows = batch};
+                row.cols = b.keys > 0 ? b.keys : batch;
+                row.negatives = negatives;
+                row.dimension = dimension;
+                row.room = space;
+                if (space != room::recompute || recompute_bytes(row) > 0) rows.push_back(row);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  return rows;
+}
+
+similarity_work work_of(const sweep_row& row) {
+  similarity_work work;
+  const double nd = 2 * static_cast<double>(row.rows) * static_cast<double>(row.dimension);
+  const double similarities = nd * static_cast<double>(width(row));
+  const bool fused = row.mode == mode::fused;
+  work.least_flop = similarities;
+  if (fused) work.least_flop += similarities + (is_queue(row) ? 0 : nd * static_cast<double>(row.cols));
+  work.flop = work.least_flop;
+  work.output_bytes = (row.type == element::float64 ? 8 : 4) +
+                      (fused ? static_cast<std::size_t>((row.rows + row.cols) * row.dimension *
+                                                        culoss_test::format_of(row.type).bytes)
+                             : 0);
+  if (row.room == room::none) {
+    work.plan = "reference";
+    return work;
+  }
+  const similarity_workspace w = workspace_of(row);
+  const bool best = row.room == room::best;
+  work.workspace_bytes = best ? w.best : recompute_bytes(row);
+  if (!best || w.best_plan == similarity_plan::recompute) {
+    work.plan = "recompute";
+    work.flop += similarities;
+  } else {
+    work.plan = fused ? "one_visit" : "forward_only";
+  }
+  return work;
+}
+
+std::vector<product> products_of(const sweep_row& row, const device_description& on) {
+  const std::int64_t most = on.cuda ? kDeviceProductSide : kHostProductSide;
+  const std::int64_t n = std::min(row.rows, most), m = std::min(width(row), most);
+  std::vector<product> products{{n, m, row.dimension}};
+  if (row.mode == mode::fused) {
+    products.push_back({n, row.dimension, m});
+    if (!is_queue(row)) products.push_back({m, row.dimension, n});
+  }
+  return products;
+}
+
+std::size_t similarity_region_bytes(const sweep_row& row, const device_description& on) {
+  constexpr std::size_t kPadding = 3 * 256;  // each matrix begins at a multiple of 256 bytes
+  const auto bytes = static_cast<std::size_t>(culoss_test::format_of(row.type).bytes);
+  const similarity_work work = work_of(row);
+  std::size_t most = std::max({input_bytes(row), work.output_bytes, work.workspace_bytes});
+  for (const product& p : products_of(row, on)) {
+    most = std::max({most, static_cast<std::size_t>((p.m + p.n) * p.k) * bytes,
+                     static_cast<std::size_t>(p.m * p.n) * sizeof(float)});
+  }
+  return most + kPadding;
+}
+
+}  // namespace culoss::bench

@@ -1,0 +1,126 @@
+// Inputs for the losses over similarities, and the check of a call against its expectation.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "tests/cases/similarity_expected.hpp"
+#include "tests/harness/check.hpp"
+
+namespace culoss_test {
+
+struct similarity_input {
+  element type = element::float32;
+  std::int64_t rows = 0, keys = 0, negatives = 0, dimension = 0, offset = 0;
+  std::uint64_t seed = 1;
+};
+
+// Normal embeddings, each positive half its query; few ids, so that each masks some others. The
+// scale makes similarities of a few units.
+inline similarity_numbers make_similarity(const similarity_choice& c, const similarity_input& in) {
+  similarity_numbers p;
+  p.type = in.type;
+  p.rows = in.rows;
+  p.keys = in.keys;
+  p.negatives = in.negatives;
+  p.dimension = in.dimension;
+  p.offset = in.offset;
+  random_numbers random(in.seed);
+  const auto fill = [&](std::vector<double>& x, std::int64_t rows) {
+    x.resize(static_cast<std::size_t>(rows * in.dimension));
+    for (double& v : x) v = round_to(in.type, random.normal());
+  };
+  fill(p.q, in.rows);
+  fill(p.k, in.keys);
+  fill(p.n, in.negatives);
+  for (std::int64_t i = 0; i < in.rows * in.dimension; ++i) {
+    double& key = p.k[static_cast<std::size_t>(i + in.offset * in.dimension)];
+    key = round_to(in.type, 0.5 * (p.q[static_cast<std::size_t>(i)] + key));
+  }
+  const auto identify = [&](std::vector<std::int64_t>& ids, std::int64_t rows) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      ids.push_back(random.below(in.rows / 3 + 2) + (std::int64_t{1} << 40));
+    }
+  };
+  identify(p.query_ids, in.rows);
+  identify(p.key_ids, in.keys);
+  identify(p.negative_ids, in.negatives);
+  for (std::int64_t i = 0; i < in.rows; ++i) {
+    p.row_weights.push_back(static_cast<float>(0.25 + 1.5 * random.uniform()));
+    p.upstream_rows.push_back(static_cast<float>(2 * random.normal()));
+  }
+  const double temperature = c.normalize ? 0.07 : std::sqrt(static_cast<double>(in.dimension)) / 3;
+  p.scale = static_cast<float>(c.log_scale ? -std::log(temperature) : temperature);
+  p.upstream = 0.7f;
+  p.normalizer = 37.5f;
+  return p;
+}
+
+inline std::string describe(const similarity_choice& c, const similarity_numbers& p) {
+  const auto text = [](std::int64_t n) { return std::to_string(n); };
+  return std::string(c.symmetric ? "clip" : "info_nce") + ", " + format_of(p.type).name + " " +
+         text(p.rows) + " x (" + text(p.keys) + " + " + text(p.negatives) + ") x " +
+         text(p.dimension) + ", offset " + text(p.offset) + (c.normalize ? ", normalize" : "") +
+         (c.in_batch ? "" : ", not in_batch") + (c.masked ? ", masked" : "") +
+         (c.log_scale ? ", log_scale" : "") + (c.wide ? ", wide" : "") +
+         (c.accumulate ? ", accumulate" : "") + (c.row_weights ? ", row_weights" : "") +
+         ", reduction " + text(static_cast<int>(c.reduction)) + ", upstream " +
+         text(static_cast<int>(c.upstream)) + ", normalizer " +
+         text(static_cast<int>(c.normalizer));
+}
+
+// Everything that is wrong with the results, or nothing.
+inline std::string complaint(const similarity_results& r, const std::vector<expectation>& wanted,
+                             double* worst = nullptr) {
+  const verdict v = compare(r.outputs, wanted);
+  if (worst != nullptr) *worst = v.worst_ratio;
+  return complaint(results{.status = r.status, .outputs = {}, .faults = {}, .damage = r.damage}, v);
+}
+
+// Counts the calls of a test and keeps the largest error over its bound, of the calls in float: in
+// 16 bits the rounding of the result fills the bound by itself.
+class similarity_tally {
+ public:
+  similarity_tally() = default;
+  similarity_tally(const similarity_tally&) = delete;
+  similarity_tally& operator=(const similarity_tally&) = delete;
+  ~similarity_tally() {
+    if (calls_ == 0) return;
+    std::printf("  %d calls; largest error in float %.3g of its bound (%s)\n", calls_, worst_,
+                where_.c_str());
+  }
+
+  bool expect_correct(const similarity_choice& c, const similarity_numbers& p,
+                      const similarity_execution& how = {}) {
+    return expect_correct(c, p, how, expect(c, p, how.where));
+  }
+  bool expect_correct(const similarity_choice& c, const similarity_numbers& p,
+                      const similarity_execution& how, const std::vector<expectation>& wanted) {
+    double ratio = 0;
+    std::string wrong;
+    try {
+      wrong = complaint(run(c, p, how), wanted, &ratio);
+    } catch (const std::exception& e) {
+      wrong = std::string(e.what()) + "\n" + simt::last_report();
+      simt::reset_errors();
+    }
+    ++calls_;
+    if (p.type == element::float32 && ratio > worst_) {
+      worst_ = ratio;
+      where_ = describe(c, p);
+    }
+    EXPECT_TRUE(wrong.empty()) << describe(c, p) << ", workspace " << how.workspace << ":\n"
+                               << wrong;
+    return wrong.empty();
+  }
+
+ private:
+  int calls_ = 0;
+  double worst_ = 0;
+  std::string where_;
+};
+
+}  // namespace culoss_test

@@ -1,0 +1,362 @@
+// The ways through a similarity matrix: whatever workspace a call is given, its results agree
+// within the bound, and its bits depend on nothing else. Memory, launches and traffic are counted
+// on the emulated device.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "host/similarity_plan.hpp"
+#include "tests/cases/similarity_check.hpp"
+#include "tests/harness/bits.hpp"
+#include "tests/harness/cuda.hpp"
+
+namespace culoss_test {
+namespace {
+
+using culoss::similarity_plan;
+using culoss::detail::panel_plan;
+using culoss::detail::plan_ladder;
+
+// Several panels and several tiles in the plans that need least, and a second segment; more rows
+// than two panels of one visit.
+struct planned {
+  similarity_choice choice;
+  similarity_input input;
+};
+std::vector<planned> planned_calls() {
+  const similarity_choice nce, clip{.symmetric = true};
+  std::vector<planned> all = {
+      {nce, {.rows = 300, .keys = 1300, .negatives = 700, .dimension = 16, .offset = 900}},
+      {clip, {.rows = 600, .keys = 600, .dimension = 16}}};
+  if (!reduced_run()) {
+    all.push_back(
+        {nce,
+         {.type = element::bfloat16, .rows = 2200, .keys = 2200, .negatives = 9, .dimension = 8}});
+    all.push_back({clip, {.type = element::float16, .rows = 4200, .keys = 4200, .dimension = 3}});
+  }
+  return all;
+}
+
+class info_nce_plan : public ::testing::Test {
+ protected:
+  void SetUp() override { CULOSS_NEEDS_CUDA(); }
+};
+
+// What the emulated device was asked to do since this was made.
+class recorded_work {
+ public:
+  recorded_work() : first_call_(simt::call_count()), first_kernel_(simt::launched().size()) {}
+
+  std::int64_t calls(const std::string& name) const {
+    std::int64_t n = 0;
+    for (std::uint64_t i = first_call_; i < simt::call_count(); ++i) {
+      n += simt::call_name(i).find(name) != std::string::npos ? 1 : 0;
+    }
+    return n;
+  }
+  std::int64_t kernels(const std::string& name) const {
+    const std::vector<std::string> all = simt::launched();
+    std::int64_t n = 0;
+    for (std::size_t i = first_kernel_; i < all.size(); ++i) {
+      n += all[i].find(name) != std::string::npos ? 1 : 0;
+    }
+    return n;
+  }
+
+ private:
+  std::uint64_t first_call_;
+  std::size_t first_kernel_;
+};
+
+TEST_F(info_nce_plan, agrees_within_the_bound_for_every_workspace) {
+  similarity_tally t;
+  for (const planned& each : planned_calls()) {
+    const similarity_numbers p = make_similarity(each.choice, each.input);
+    const culoss::similarity_workspace w = workspace_of(each.choice, p);
+    ASSERT_LT(w.least, w.best);
+    const std::vector<expectation> wanted = expect(each.choice, p);
+    constexpr std::size_t kSteps = 4;
+    for (std::size_t k = 0; k <= kSteps; ++k) {
+      const std::size_t bytes = w.least + (w.best - w.least) * k / kSteps;
+      t.expect_correct(each.choice, p, {.workspace = static_cast<std::int64_t>(bytes)}, wanted);
+    }
+    t.expect_correct(each.choice, p, {.workspace = kNoWorkspace}, wanted);
+    const similarity_choice forward = forward_only(each.choice);
+    const std::vector<expectation> values = expect(forward, p);
+    t.expect_correct(forward, p, {.workspace = kLeastWorkspace}, values);
+    t.expect_correct(forward, p, {.workspace = kBestWorkspace}, values);
+  }
+}
+
+TEST_F(info_nce_plan, has_the_same_bits_under_every_schedule) {
+  for (const planned& each : planned_calls()) {
+    const similarity_numbers p = make_similarity(each.choice, each.input);
+    if (p.rows > 1000) continue;
+    for (const std::int64_t bytes : {kLeastWorkspace, kBestWorkspace}) {
+      const similarity_results first = run(each.choice, p, {.workspace = bytes});
+      ASSERT_TRUE(first.status.ok()) << first.status.message();
+      std::uint64_t seed = 1;
+      for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
+                                         simt::schedule::random, simt::schedule::warp_priority}) {
+        simt::settings settings = simt::get_settings();
+        settings.order = order;
+        settings.seed = ++seed;
+        const simt::scoped_settings during(settings);
+        const similarity_results again = run(each.choice, p, {.workspace = bytes});
+        EXPECT_EQ(difference(first.outputs, again.outputs), "") << describe(each.choice, p);
+      }
+    }
+  }
+}
+
+TEST_F(info_nce_plan, is_the_one_that_the_query_names) {
+  if (!simt::present()) GTEST_SKIP() << "a real device counts no products";
+  const auto work = [](const similarity_choice& c, const similarity_numbers& p,
+                       std::int64_t workspace) {
+    const recorded_work r;
+    const similarity_results done = run(c, p, {.workspace = workspace});
+    EXPECT_TRUE(done.status.ok()) << done.status.message();
+    const std::int64_t folds = r.kernels("fold_tile"), gradients = r.kernels("gradient_tile");
+    const std::int64_t products = r.calls("cublasGemmEx");
+    EXPECT_GT(folds, 0);
+    if (gradients == 0) {
+      EXPECT_EQ(products, folds);
+      return similarity_plan::forward_only;
+    }
+    // Two products from each gradient of a tile; its similarities kept, or computed twice.
+    const bool twice = products == folds + 3 * gradients;
+    EXPECT_TRUE(twice || products == folds + 2 * gradients) << products << " " << folds;
+    return twice ? similarity_plan::recompute : similarity_plan::one_visit;
+  };
+  for (const planned& each : planned_calls()) {
+    if (each.input.rows > 4096) continue;  // columns are folded 4096 at a time
+    const similarity_numbers p = make_similarity(each.choice, each.input);
+    const culoss::similarity_workspace w = workspace_of(each.choice, p);
+    EXPECT_EQ(work(each.choice, p, kLeastWorkspace), w.least_plan);
+    EXPECT_EQ(work(each.choice, p, kBestWorkspace), w.best_plan);
+    EXPECT_EQ(w.least_plan, similarity_plan::recompute);
+    EXPECT_EQ(w.best_plan, similarity_plan::one_visit);
+    const similarity_choice forward = forward_only(each.choice);
+    EXPECT_EQ(workspace_of(forward, p).least_plan, similarity_plan::forward_only);
+    EXPECT_EQ(work(forward, p, kLeastWorkspace), similarity_plan::forward_only);
+  }
+}
+
+TEST_F(info_nce_plan, refuses_less_than_the_least_workspace) {
+  for (const planned& each : planned_calls()) {
+    const similarity_numbers p = make_similarity(each.choice, each.input);
+    const std::size_t least = workspace_of(each.choice, p).least;
+    const recorded_work work;
+    const similarity_results r =
+        run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
+    EXPECT_EQ(r.status.code(), culoss::status_code::workspace_too_small);
+    EXPECT_EQ(r.status.message(), std::string(each.choice.symmetric ? "clip" : "info_nce") +
+                                      ": workspace.bytes is " + std::to_string(least - 1) +
+                                      ", must be at least " + std::to_string(least));
+    EXPECT_EQ(work.kernels(""), 0);
+    EXPECT_EQ(r.damage, "");
+    for (const output& o : r.outputs) {
+      const double poison =
+          o.name == "correct" || o.name == "rows_counted" || o.name == "correct_columns"
+              ? -1
+              : std::nan("");
+      for (const double v : o.values) ASSERT_TRUE(same_bits(v, poison)) << o.name;
+    }
+  }
+}
+
+TEST_F(info_nce_plan, takes_scratch_from_the_pool_and_gives_it_back) {
+  if (!simt::present()) GTEST_SKIP() << "a real device counts no allocations";
+  const planned each = planned_calls().front();
+  const similarity_numbers p = make_similarity(each.choice, each.input);
+  (void)shared_blas();
+  for (const std::int64_t workspace : {kNoWorkspace, kBestWorkspace}) {
+    const auto call = prepare(each.choice, p, {.workspace = workspace});
+    const std::size_t before = simt::live().total();
+    const recorded_work work;
+    const culoss::status s = call->launch();
+    const std::int64_t pool = workspace == kNoWorkspace ? 1 : 0;
+    EXPECT_EQ(work.calls("cudaMallocAsync"), pool);
+    EXPECT_EQ(work.calls("cudaFreeAsync"), pool);
+    EXPECT_EQ(work.calls("Malloc"), pool);
+    EXPECT_EQ(work.calls("Synchronize"), 0);
+    EXPECT_TRUE(call->read(s).status.ok());
+    EXPECT_EQ(simt::live().total(), before);
+  }
+}
+
+TEST_F(info_nce_plan, can_be_captured_and_replayed_with_other_numbers) {
+  const stream s;
+  for (const bool symmetric : {false, true}) {
+    for (const bool log_scale : {false, true}) {
+      const similarity_choice c{.symmetric = symmetric,
+                                .log_scale = log_scale,
+                                .scale = source::device,
+                                .upstream = source::device,
+                                .normalizer = source::device};
+      similarity_input in{
+          .rows = 150, .keys = 150, .negatives = symmetric ? 0 : 40, .dimension = 12};
+      for (const std::int64_t workspace : {kLeastWorkspace, kBestWorkspace, kNoWorkspace}) {
+        const similarity_execution how{.workspace = workspace, .stream = s.get()};
+        const auto call = prepare(c, make_similarity(c, in), how);
+        const graph captured(s.get(), [&] {
+          const culoss::status done = call->launch();
+          EXPECT_TRUE(done.ok()) << done.message();
+        });
+        for (const std::uint64_t seed : {7u, 8u}) {
+          in.seed = seed;
+          similarity_numbers p = make_similarity(c, in);
+          p.scale *= 0.5f * static_cast<float>(seed - 5);
+          p.upstream = static_cast<float>(seed);
+          p.normalizer += static_cast<float>(seed);
+          call->write(p);
+          captured.replay(s.get());
+          const similarity_results replayed = call->read({}), direct = run(c, p, how);
+          ASSERT_TRUE(direct.status.ok()) << direct.status.message();
+          EXPECT_EQ(replayed.damage, "");
+          EXPECT_EQ(difference(replayed.outputs, direct.outputs), "") << describe(c, p);
+        }
+      }
+    }
+  }
+}
+
+// Each element of a tile is read once by the kernel that folds it, and once by the one that turns
+// it into its gradient, in loads of 16 bytes.
+TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
+  if (!simt::watch::present()) GTEST_SKIP() << "only the watched device counts bytes";
+  for (const bool symmetric : {false, true}) {
+    const similarity_choice c{.symmetric = symmetric, .normalize = false};
+    const similarity_numbers p =
+        make_similarity(c, {.type = element::bfloat16, .rows = 256, .keys = 256, .dimension = 8});
+    const auto call = prepare(c, p);
+    simt::watch::reset();
+    const similarity_results r = call->read(call->launch());
+    ASSERT_TRUE(r.status.ok()) << r.status.message();
+    const std::uint64_t elements = 256 * 256;
+    int seen = 0;
+    for (const simt::watch::launch_traffic& l : simt::watch::launches()) {
+      const simt::watch::traffic& moved = l.moved;
+      if (l.kernel.find("fold_tile") != std::string::npos) {
+        ++seen;
+        EXPECT_EQ(moved.loads16, elements / 4);
+        // Beside them, each thread reads the scale for each of its rows.
+        EXPECT_EQ(moved.bytes_loaded, elements * 4 + 256 * 32 * 4);
+      } else if (l.kernel.find("gradient_tile") != std::string::npos) {
+        ++seen;
+        EXPECT_EQ(moved.stores16, elements / 8);
+        EXPECT_EQ(moved.bytes_stored, elements * 2);
+        EXPECT_GE(moved.loads16, elements / 4);
+        // A side's coefficients: 16 bytes for each thread's row, and for each element's column.
+        const std::uint64_t threads = 256 * 32;
+        EXPECT_LE(moved.loads16, elements / 4 + threads + (symmetric ? elements : 0));
+      }
+    }
+    EXPECT_EQ(seen, 2);
+  }
+}
+
+TEST(similarity_workspace, grows_with_the_shape) {
+  const auto sizes = [](std::int64_t n, std::int64_t m, std::int64_t k, std::int64_t d,
+                        bool gradients) {
+    const culoss::similarity_workspace w = culoss::info_nce_workspace(
+        {.queries = n, .keys = m, .negatives = k, .dimension = d, .gradients = gradients});
+    EXPECT_LE(w.least, w.best);
+    return w;
+  };
+  constexpr std::int64_t kSizes[] = {1, 31, 128, 1000, 4096, 65536};
+  for (const bool gradients : {false, true}) {
+    std::size_t before = 0;
+    for (const std::int64_t n : kSizes) {
+      for (const std::int64_t d : {1, 64, 768}) {
+        const std::size_t least = sizes(n, n, 0, d, gradients).least;
+        EXPECT_LE(least, sizes(n, n + 1, 0, d, gradients).least);
+        EXPECT_LE(least, sizes(n, n, 5000, d, gradients).least);
+        EXPECT_LE(least, sizes(n, n, 0, d + 1, gradients).least);
+      }
+      const std::size_t least = sizes(n, n, 0, 64, gradients).least;
+      EXPECT_LE(before, least);
+      before = least;
+    }
+  }
+}
+
+// O((N + M + K) D) and a panel of 128 x 512: statistics are 20 and coefficients 16 bytes a row, and
+// a few floats; the similarities of a tile, their gradient and what a panel's queries get.
+TEST(similarity_workspace, needs_no_memory_of_the_size_of_the_matrix) {
+  struct shape {
+    std::int64_t n, m, k, d;
+  };
+  constexpr shape kShapes[] = {
+      {4096, 1 << 20, 0, 512}, {32768, 32768, 0, 768}, {65536, 65536, 1 << 20, 128}};
+  for (const shape& s : kShapes) {
+    const culoss::similarity_workspace w = culoss::info_nce_workspace({.queries = s.n,
+                                                                       .keys = s.m,
+                                                                       .negatives = s.k,
+                                                                       .dimension = s.d,
+                                                                       .negative_gradients = true});
+    const std::int64_t of_rows = 64 * s.n + (4 * s.d + 16) * (s.m + s.k);
+    const std::int64_t of_panel = 128 * 512 * (4 + 2) + 128 * 4 * s.d + (1 << 18);
+    EXPECT_LE(w.least, static_cast<std::size_t>(of_rows + of_panel));
+    EXPECT_EQ(w.least_plan, similarity_plan::recompute);
+  }
+  // 4096 queries and a million keys of 512 in 4 GiB.
+  EXPECT_LE(culoss::info_nce_workspace({.queries = 4096, .keys = 1 << 20, .dimension = 512}).least,
+            std::size_t{4} << 30);
+}
+
+TEST(plan_ladder, goes_down_to_its_end_and_never_asks_for_more_than_there_is) {
+  std::set<similarity_plan> kinds;
+  for (const std::int64_t rows : {0, 1, 32, 33, 1000, 1055, 2200, 8448, 40000, 1000000}) {
+    for (const std::int64_t columns : {0, 8, 1000, 5000, 65536, 2000000}) {
+      for (const std::int64_t dimension : {1, 512, 513, 768, 1024}) {
+        for (const int flags : {0, 1, 2, 3}) {
+          const bool gradients = flags % 2 == 1, symmetric = flags / 2 == 1;
+          plan_ladder ladder(rows, columns, dimension, gradients, symmetric);
+          std::int64_t before = std::numeric_limits<std::int64_t>::max();
+          int steps = 0;
+          for (;; ladder.next()) {
+            const panel_plan plan = ladder.plan();
+            kinds.insert(plan.kind);
+            const bool whole = plan.kind == similarity_plan::one_visit;
+            const std::int64_t panel =
+                plan.rows * (whole ? std::max<std::int64_t>(columns, 1) : plan.cols);
+            EXPECT_LE(panel, before);
+            before = panel;
+            EXPECT_GT(plan.rows, 0);
+            EXPECT_GT(plan.cols, 0);
+            EXPECT_EQ(plan.rows % culoss::detail::kFoldBlockRows, 0);
+            EXPECT_EQ(plan.cols % 8, 0);
+            EXPECT_LE(plan.rows, std::max<std::int64_t>(32, culoss::detail::round_up(rows, 32)));
+            EXPECT_LE(plan.cols, std::max<std::int64_t>(8, culoss::detail::round_up(columns, 8)));
+            EXPECT_EQ(plan.kind == similarity_plan::forward_only, !gradients);
+            if (whole) {
+              EXPECT_LE(panel * 4, culoss::detail::kMostPanelBytes);
+              if (symmetric) EXPECT_GE(plan.rows, rows);
+            }
+            if (ladder.last()) break;
+            ASSERT_LT(++steps, 64) << rows << " x " << columns;
+          }
+          EXPECT_LE(ladder.plan().rows, culoss::detail::kLeastRows);
+          EXPECT_LE(ladder.plan().cols, culoss::detail::kLeastCols);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(kinds.size(), 3u);
+}
+
+TEST(column_splits, cover_the_columns_in_whole_blocks) {
+  for (const std::int64_t rows : {1, 32, 100, 4096, 1000000}) {
+    for (const std::int64_t cols : {1, 255, 1024, 5000, 1000000}) {
+      const std::int64_t splits = culoss::detail::column_splits(rows, cols);
+      EXPECT_GE(splits, 1);
+      EXPECT_LE(splits, 264);
+      if (splits > 1) EXPECT_GE(cols / splits, 4 * culoss::detail::kFoldBlockColumns);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace culoss_test
