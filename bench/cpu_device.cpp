@@ -125,6 +125,43 @@ class cpu_device final : public device {
       });
     }
   }
+
+  // Plain loops in double on all threads, as the reference computes.
+  void multiply(culoss_test::element type, std::int64_t m, std::int64_t n, std::int64_t k, float* c,
+                const void* a, const void* b) override {
+    const auto rows = static_cast<std::size_t>(m), cols = static_cast<std::size_t>(n),
+               inner = static_cast<std::size_t>(k);
+    const std::vector<double> left = decoded(type, a, rows * inner);
+    const std::vector<double> right = decoded(type, b, cols * inner);
+    std::vector<double> transposed(right.size());
+    for (std::size_t j = 0; j < cols; ++j) {
+      for (std::size_t p = 0; p < inner; ++p) transposed[p * cols + j] = right[j * inner + p];
+    }
+    split(rows, std::max(1u, std::thread::hardware_concurrency()),
+          [&](std::size_t begin, std::size_t end) {
+            std::vector<double> sums(cols);
+            for (std::size_t i = begin; i < end; ++i) {
+              std::fill(sums.begin(), sums.end(), 0.0);
+              for (std::size_t p = 0; p < inner; ++p) {
+                const double x = left[i * inner + p];
+                const double* const y = &transposed[p * cols];
+                for (std::size_t j = 0; j < cols; ++j) sums[j] += x * y[j];
+              }
+              for (std::size_t j = 0; j < cols; ++j) c[i * cols + j] = static_cast<float>(sums[j]);
+            }
+          });
+  }
+
+ private:
+  static std::vector<double> decoded(culoss_test::element type, const void* data,
+                                     std::size_t count) {
+    return culoss_test::with_type(type, [&]<class T>(std::type_identity<T>) {
+      const auto* bits = static_cast<const culoss_test::storage_of<T>*>(data);
+      std::vector<double> values(count);
+      std::transform(bits, bits + count, values.begin(), culoss_test::decode<T>);
+      return values;
+    });
+  }
 };
 
 }  // namespace

@@ -3,10 +3,13 @@
 //
 // The yardstick reads (or reads and writes) every byte once in 16-byte accesses with streaming
 // hints. One thread has `unroll` independent loads in flight; a block's accesses are contiguous.
+// The other yardstick is cuBLAS' product, by a handle of its own.
+#include <cublas_v2.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <culoss/cublas.hpp>
 #include <stdexcept>
 
 #include "bench/device.hpp"
@@ -63,6 +66,42 @@ void check(cudaError_t error, const char* what) {
   throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
 }
 
+void check(cublasStatus_t error, const char* what) {
+  if (error == CUBLAS_STATUS_SUCCESS) return;
+  throw std::runtime_error(std::string(what) + ": " + cublasGetStatusName(error));
+}
+
+// cuBLAS for the yardstick, on a workspace of its own, so that it can be captured.
+class yardstick_blas {
+ public:
+  explicit yardstick_blas(cudaStream_t stream) {
+    check(cublasCreate(&handle_), "cublasCreate");
+    check(cudaMalloc(&workspace_, kWorkspaceBytes), "cudaMalloc");
+    check(cublasSetStream(handle_, stream), "cublasSetStream");
+    check(cublasSetWorkspace(handle_, workspace_, kWorkspaceBytes), "cublasSetWorkspace");
+  }
+  yardstick_blas(const yardstick_blas&) = delete;
+  yardstick_blas& operator=(const yardstick_blas&) = delete;
+  ~yardstick_blas() {
+    static_cast<void>(cublasDestroy(handle_));
+    static_cast<void>(cudaFree(workspace_));
+  }
+
+  // In cuBLAS' column-major terms a row-major matrix is its transpose.
+  void multiply(cudaDataType_t type, int m, int n, int k, float* c, const void* a,
+                const void* b) const {
+    const float one = 1, zero = 0;
+    check(cublasGemmEx(handle_, CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, &one, b, type, k, a, type, k,
+                       &zero, c, CUDA_R_32F, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+          "cublasGemmEx");
+  }
+
+ private:
+  static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+  cublasHandle_t handle_ = nullptr;
+  void* workspace_ = nullptr;
+};
+
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
@@ -91,10 +130,16 @@ class cuda_device final : public device {
  public:
   cuda_device() : device(describe()) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    const status s = blas_.create();
+    if (!s.ok()) throw std::runtime_error(s.message());
+    yardstick_blas_ = std::make_unique<yardstick_blas>(stream_);
   }
-  ~cuda_device() override { static_cast<void>(cudaStreamDestroy(stream_)); }
+  ~cuda_device() override {
+    yardstick_blas_.reset();
+    static_cast<void>(cudaStreamDestroy(stream_));
+  }
 
-  std::variant<cpu, cuda> where() override { return cuda{.stream = stream_}; }
+  std::variant<cpu, cuda> where() override { return cuda{.stream = stream_, .blas = &blas_}; }
 
   void* allocate(std::size_t bytes) override {
     void* data = nullptr;
@@ -138,6 +183,15 @@ class cuda_device final : public device {
       default:
         return run_yardstick<8>(kind, to, from, bytes);
     }
+  }
+
+  void multiply(culoss_test::element type, std::int64_t m, std::int64_t n, std::int64_t k, float* c,
+                const void* a, const void* b) override {
+    const cudaDataType_t of = type == culoss_test::element::float16    ? CUDA_R_16F
+                              : type == culoss_test::element::bfloat16 ? CUDA_R_16BF
+                                                                       : CUDA_R_32F;
+    yardstick_blas_->multiply(of, static_cast<int>(m), static_cast<int>(n), static_cast<int>(k), c,
+                              a, b);
   }
 
  private:
@@ -224,6 +278,8 @@ class cuda_device final : public device {
   void wait() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
 
   cudaStream_t stream_ = nullptr;
+  cublas blas_;
+  std::unique_ptr<yardstick_blas> yardstick_blas_;
 };
 
 }  // namespace

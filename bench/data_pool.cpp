@@ -16,6 +16,15 @@ void* data_pool::region(int i) {
   return b.data();
 }
 
+void data_pool::read(std::size_t first, std::span<double> out) const {
+  for (std::size_t done = 0; done < out.size();) {
+    const std::size_t from = (first + done) % period_.size();
+    const std::size_t n = std::min(out.size() - done, period_.size() - from);
+    std::copy_n(&period_[from], n, &out[done]);
+    done += n;
+  }
+}
+
 void data_pool::hold(culoss_test::element type) {
   if (filled_ && type == type_) return;
   // A prime below 2^22: rows of up to 2^18 columns all begin at another place of the period, and

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "bench/grid.hpp"
@@ -17,6 +18,8 @@ class data_pool {
   void hold(culoss_test::element type);
   // Element `index` of region 0.
   double value(std::size_t index) const { return period_[index % period_.size()]; }
+  // Elements first, first + 1, ...
+  void read(std::size_t first, std::span<double> out) const;
 
   void* region(int i);  // allocated when it is first asked for
   device& on() const { return on_; }

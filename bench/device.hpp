@@ -1,5 +1,5 @@
-// Where the sweep runs: memory, calls and their timing, and the bandwidth yardstick, for the CPU
-// and for a CUDA device. Errors are exceptions.
+// Where the sweep runs: memory, calls and their timing, and the yardsticks, for the CPU and for a
+// CUDA device. Errors are exceptions.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,8 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "tests/harness/element.hpp"
 
 namespace culoss::bench {
 
@@ -57,6 +59,10 @@ class device {
   virtual int yardstick_shapes() const = 0;
   virtual void yardstick(transfer kind, int shape, void* to, const void* from,
                          std::size_t bytes) = 0;
+
+  // A plain matrix product, c[m, n] = a[m, k] b[n, k]^T.
+  virtual void multiply(culoss_test::element type, std::int64_t m, std::int64_t n, std::int64_t k,
+                        float* c, const void* a, const void* b) = 0;
 
  private:
   device_description description_;

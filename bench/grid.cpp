@@ -118,8 +118,8 @@ const char* name_of(room value) {
 }
 
 std::string sweep_row::name() const {
-  std::string name = std::string(name_of(loss)) + "/" + name_of(mode) + "/" +
-                     culoss_test::format_of(type).name;
+  std::string name =
+      std::string(name_of(loss)) + "/" + name_of(mode) + "/" + culoss_test::format_of(type).name;
   if (!over_similarities()) {
     return name + "/rows:" + std::to_string(rows) + "/cols:" + std::to_string(cols) + "/" +
            name_of(state);

@@ -14,6 +14,7 @@ struct check_result {
   double worst = 0;  // error over its bound; infinite for a NaN where a number belongs
   std::int64_t rows_checked = 0;
   std::string where;  // which output was the worst
+  std::string how;    // what was compared, where it is not all of the sampled rows' outputs
   bool ok() const { return worst <= 1; }
 };
 

@@ -96,6 +96,7 @@ class checker {
     }
   }
   void count_row() { ++result_.rows_checked; }
+  void describe(std::string how) { result_.how = std::move(how); }
   const check_result& result() const { return result_; }
 
  private:
@@ -103,6 +104,7 @@ class checker {
 };
 
 std::unique_ptr<operation> make_cross_entropy(const sweep_row& row, data_pool& pool);
+std::unique_ptr<operation> make_similarity(const sweep_row& row, data_pool& pool);
 std::unique_ptr<operation> make_softmax(const sweep_row& row, data_pool& pool);
 
 }  // namespace culoss::bench

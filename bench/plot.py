@@ -5,6 +5,8 @@ throughput.png  bytes that must move, over time, against batch size; a line a wi
                 the measured bandwidth limit dashed
 widths.png      percent of that limit against width, at one batch size; a line a type, and the
                 peers where there are some
+similarity.png  losses over similarities: operations of the plan, over time, against batch size and
+                against the number of negatives; the measured rate of a plain matrix product dashed
 """
 import json
 import pathlib
@@ -39,7 +41,13 @@ def percent(row):
 
 
 def of(table, **wanted):
-    return [r for r in table if all(r[key] == value for key, value in wanted.items())]
+    return [r for r in table if all(r.get(key) == value for key, value in wanted.items())]
+
+
+def most_frequent(rows, *keys):
+    """Values of the keys that the most rows share."""
+    values = [tuple(r[key] for key in keys) for r in rows]
+    return dict(zip(keys, max(values, key=values.count)))
 
 
 def counts(axis):
@@ -135,6 +143,65 @@ def by_width(sweep, rows, peers):
     return figure
 
 
+SIMILARITIES = {"info_nce": ("C0", "InfoNCE"), "info_nce_queue": ("C2", "InfoNCE, queue"),
+                "clip": ("C1", "CLIP")}
+
+
+def against(axis, rows, key, unit, peers=()):
+    """Operations over time against a number of rows; a line a loss and mode."""
+    for name, (color, title) in SIMILARITIES.items():
+        for mode, style in (("fused", "-"), ("forward", ":")):
+            line = sorted(of(rows, loss=name, mode=mode), key=lambda r: r[key])
+            if len(line) > 1:
+                axis.plot([r[key] for r in line], [r["plan_flop_per_second"] / unit for r in line],
+                          marker="o", markersize=3.5, color=color, linestyle=style,
+                          label=f"{title}, {'loss and gradients' if mode == 'fused' else mode}")
+        for peer, style in (("torch eager", "--"), ("torch.compile", "-.")):
+            line = sorted(of(peers, loss=name, peer=peer, mode="fused"), key=lambda r: r[key])
+            if line:
+                axis.plot([r[key] for r in line], [r["flop_per_second"] / unit for r in line],
+                          color=color, linestyle=style, linewidth=1, label=f"{title}, {peer}")
+    limit = max(r["limit_flop_per_second"] for r in rows) / unit
+    axis.axhline(limit, color="black", linestyle="--", linewidth=1)
+    axis.annotate(f"a plain matrix product: {limit:,.3g}", (0.02, limit),
+                  xycoords=("axes fraction", "data"), xytext=(0, 4), textcoords="offset points",
+                  fontsize=9)
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_locator(LogLocator(base=4, numticks=12))
+    counts(axis.xaxis)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="best")
+
+
+def by_similarities(sweep, rows, peers):
+    """Throughput of the losses over similarities, against batch size and number of negatives."""
+    on_gpu = sweep["execution"] == "cuda"
+    unit, unit_name = (1e12, "TFLOP/s") if on_gpu else (1e9, "GFLOP/s")
+    rows = [r for r in rows if r["workspace"] != "recompute"]
+    in_batch = [r for r in rows if r["negatives"] == 0 and r["keys"] == r["batch"]]
+    queue = of(rows, loss="info_nce_queue")
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.9), layout="constrained", sharey=True)
+    for axis, panel, key, title, label in (
+            (axes[0], in_batch, "batch", "negatives of the batch", "batch size"),
+            (axes[1], queue, "negatives", "a queue of negatives", "negatives")):
+        axis.set_title("nothing measured", fontsize=11)
+        axis.set_xlabel(label)
+        if not panel:
+            continue
+        fixed = most_frequent(panel, "type", "dimension", *(["batch"] if key == "negatives" else []))
+        against(axis, of(panel, **fixed), key, unit, of(peers, **fixed) if key == "batch" else ())
+        at = f", batch {fixed['batch']}" if "batch" in fixed else ""
+        axis.set_title(f"{title}: {fixed['type']}, dimension {fixed['dimension']}{at}", fontsize=11)
+    if on_gpu:
+        axes[0].set_ylim(bottom=0)
+    else:
+        axes[0].set_yscale("log")
+        axes[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes[0].set_ylabel(f"{unit_name}, by the operations of the plan")
+    figure.suptitle(heading(sweep, "losses over similarities"), fontsize=12)
+    return figure
+
+
 def usual_batch(rows):
     """The batch size with the most types and widths; of equals the largest."""
     sizes = {}
@@ -154,17 +221,22 @@ def main():
         sys.exit(__doc__)
     folder = pathlib.Path(sys.argv[1])
     sweep = load(folder / "sweep.json")
-    rows = of(sweep["rows"], loss="cross_entropy", outcome="measured")
+    peers = load(folder / "peers.json")["rows"] if (folder / "peers.json").exists() else []
+    measured = of(sweep["rows"], outcome="measured")
+    similarities = [r for r in measured if r["loss"] in SIMILARITIES]
+    if similarities:
+        save(by_similarities(sweep, similarities, peers), folder / "similarity.png")
+    rows = of(measured, loss="cross_entropy")
     if not rows:
-        print("no row of cross_entropy was measured: nothing to plot")
+        print("no row of cross_entropy was measured: no plot of it")
         return
     on_gpu = sweep["execution"] == "cuda"
     state = "cold" if of(rows, state="cold") else "hot"
     kind = max(TYPES, key=lambda k: len(of(rows, type=k, state=state)))
     save(by_batch(sweep, of(rows, type=kind, state=state), kind, state), folder / "throughput.png")
     if on_gpu:
-        peers = load(folder / "peers.json")["rows"] if (folder / "peers.json").exists() else []
-        save(by_width(sweep, of(rows, state=state), peers), folder / "widths.png")
+        save(by_width(sweep, of(rows, state=state), of(peers, loss="cross_entropy")),
+             folder / "widths.png")
 
 
 if __name__ == "__main__":

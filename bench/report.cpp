@@ -44,27 +44,74 @@ const char* name_of(outcome value) {
   }
 }
 
+const char* limit_of(const sweep_row& row) {
+  return row.over_similarities() ? "product" : row.yardstick() == transfer::read ? "read" : "copy";
+}
+
+// 1 TFLOP/s and 1 MiB on a GPU are much more than on a CPU.
+std::string rates(const measurement& m) {
+  const similarity_work work = work_of(m.row);
+  const double by_least = work.least_flop / m.seconds.median;
+  const auto memory = static_cast<double>(work.workspace_bytes + work.output_bytes);
+  return format("%9.4g %9.4g %12.4g %6.1f%% %9.1f %-12s", m.rate * 1e-12, by_least * 1e-12,
+                m.limit * 1e-12, m.percent_of_limit(), memory / (1 << 20), work.plan);
+}
+
+void write_sizes(std::ostream& to, const sweep_row& row) {
+  if (!row.over_similarities()) {
+    to << "\"rows\": " << row.rows << ", \"cols\": " << row.cols << ", \"state\": \""
+       << name_of(row.state) << "\"";
+    return;
+  }
+  const similarity_work work = work_of(row);
+  to << "\"batch\": " << row.rows << ", \"keys\": " << row.cols
+     << ", \"negatives\": " << row.negatives << ", \"dimension\": " << row.dimension
+     << ", \"workspace\": \"" << name_of(row.room) << "\", \"plan\": \"" << work.plan
+     << "\", \"workspace_bytes\": " << work.workspace_bytes
+     << ", \"peak_bytes\": " << work.workspace_bytes + work.output_bytes;
+}
+
+void write_rates(std::ostream& to, const measurement& m) {
+  if (!m.row.over_similarities()) {
+    to << ", \"bytes\": " << m.row.floor_bytes() << ", \"bytes_per_second\": " << number(m.rate)
+       << ", \"limit\": \"" << limit_of(m.row)
+       << "\", \"limit_bytes_per_second\": " << number(m.limit);
+    return;
+  }
+  const similarity_work work = work_of(m.row);
+  to << ", \"flop\": " << number(work.least_flop) << ", \"plan_flop\": " << number(work.flop)
+     << ", \"flop_per_second\": " << number(work.least_flop / m.seconds.median)
+     << ", \"plan_flop_per_second\": " << number(m.rate) << ", \"limit\": \"" << limit_of(m.row)
+     << "\", \"limit_flop_per_second\": " << number(m.limit);
+}
+
 }  // namespace
 
-std::string table_header() {
+std::string table_header(const sweep_row& row) {
+  if (row.over_similarities()) {
+    return format("%-70s %11s %7s %9s %9s %12s %7s %9s %-12s %6s %7s", "", "time", "spread",
+                  "TFLOP/s", "by least", "product", "of it", "MiB", "plan", "error", "checked");
+  }
   return format("%-56s %11s %7s %9s %16s %7s %6s %7s", "", "time", "spread", "GB/s", "limit, GB/s",
                 "of it", "error", "checked");
 }
 
 std::string table_line(const measurement& m) {
-  const std::string name = format("%-56s ", m.row.name().c_str());
+  const bool similarities = m.row.over_similarities();
+  const std::string name = format("%-*s ", similarities ? 70 : 56, m.row.name().c_str());
   if (m.outcome == outcome::wrong) return name + "WRONG, not timed: " + m.message;
   if (m.outcome == outcome::failed) return name + "FAILED: " + m.message;
   if (m.outcome == outcome::ran) {
     return name + format("right, not timed; error %.3f, checked %lld", m.check.worst,
                          static_cast<long long>(m.check.rows_checked));
   }
-  return name + format("%11s %6.1f%% %9.2f %9.1f (%s) %6.1f%% %6.3f %7lld",
-                       duration(m.seconds.median).c_str(),
-                       50 * (m.seconds.upper - m.seconds.lower) / m.seconds.median,
-                       m.bytes_per_second * 1e-9, m.limit_bytes_per_second * 1e-9,
-                       m.row.yardstick() == transfer::read ? "read" : "copy", m.percent_of_limit(),
-                       m.check.worst, static_cast<long long>(m.check.rows_checked));
+  return name +
+         format("%11s %6.1f%% ", duration(m.seconds.median).c_str(),
+                50 * (m.seconds.upper - m.seconds.lower) / m.seconds.median) +
+         (similarities ? rates(m)
+                       : format("%9.2f %9.1f (%s) %6.1f%%", m.rate * 1e-9, m.limit * 1e-9,
+                                limit_of(m.row), m.percent_of_limit())) +
+         format(" %6.3f %7lld", m.check.worst, static_cast<long long>(m.check.rows_checked));
 }
 
 void write_json(std::ostream& to, const run_description& run,
@@ -80,9 +127,9 @@ void write_json(std::ostream& to, const run_description& run,
   for (const measurement& m : measurements) {
     to << separator << "    {\"name\": " << quoted(m.row.name()) << ", \"loss\": \""
        << name_of(m.row.loss) << "\", \"mode\": \"" << name_of(m.row.mode) << "\", \"type\": \""
-       << culoss_test::format_of(m.row.type).name << "\", \"rows\": " << m.row.rows
-       << ", \"cols\": " << m.row.cols << ", \"state\": \"" << name_of(m.row.state)
-       << "\", \"outcome\": \"" << name_of(m.outcome) << "\"";
+       << culoss_test::format_of(m.row.type).name << "\", ";
+    write_sizes(to, m.row);
+    to << ", \"outcome\": \"" << name_of(m.outcome) << "\"";
     separator = ",\n";
     if (m.outcome == outcome::failed) {
       to << ", \"message\": " << quoted(m.message) << "}";
@@ -90,14 +137,12 @@ void write_json(std::ostream& to, const run_description& run,
     }
     to << ", \"error_over_bound\": " << number(m.check.worst)
        << ", \"rows_checked\": " << m.check.rows_checked;
+    if (!m.check.how.empty()) to << ", \"checked\": " << quoted(m.check.how);
     if (m.outcome == outcome::measured) {
-      to << ", \"bytes\": " << m.row.floor_bytes() << ", \"seconds\": " << number(m.seconds.median)
-         << ", \"seconds_quartiles\": [" << number(m.seconds.lower) << ", "
-         << number(m.seconds.upper) << "], \"samples\": " << m.samples
-         << ", \"calls_per_sample\": " << m.calls
-         << ", \"bytes_per_second\": " << number(m.bytes_per_second) << ", \"limit\": \""
-         << (m.row.yardstick() == transfer::read ? "read" : "copy")
-         << "\", \"limit_bytes_per_second\": " << number(m.limit_bytes_per_second);
+      to << ", \"seconds\": " << number(m.seconds.median) << ", \"seconds_quartiles\": ["
+         << number(m.seconds.lower) << ", " << number(m.seconds.upper)
+         << "], \"samples\": " << m.samples << ", \"calls_per_sample\": " << m.calls;
+      write_rates(to, m);
     }
     to << "}";
   }

@@ -50,19 +50,22 @@ std::vector<block> cuda_blocks(form wanted) {
     }
     const std::vector<std::int64_t> negatives = powers(256, kMillion, 4);
     blocks.push_back({loss::info_nce, kBoth, kBf16, {256, 8192}, negatives, dimensions, rooms});
-    blocks.push_back({loss::info_nce_queue, kBoth, types, {256, 4096}, negatives, dimensions, rooms});
+    blocks.push_back(
+        {loss::info_nce_queue, kBoth, types, {256, 4096}, negatives, dimensions, rooms});
     return blocks;
   }
   for (const loss which : {loss::info_nce, loss::clip}) {
     blocks.push_back({which, kFused, kBf16, powers(256, 65536, 2), kNone, {512}, best});
   }
-  blocks.push_back({loss::info_nce_queue, kFused, kBf16, {256}, powers(256, kMillion, 4), {128}, best});
+  blocks.push_back(
+      {loss::info_nce_queue, kFused, kBf16, {256}, powers(256, kMillion, 4), {128}, best});
   blocks.push_back({loss::info_nce, kFused, kBf16, {8192}, {4096, 65536, kMillion}, {512}, best});
   for (const loss which : {loss::info_nce, loss::clip}) {
     blocks.push_back({which, kFused, kBf16, {8192}, kNone, {512, 1024}, rooms});
     blocks.push_back({which, kFused, kBf16, {8192, 32768}, kNone, {128, 256, 768, 1024}, best});
     blocks.push_back({which, {mode::forward}, kBf16, {256, 2048, 8192, 32768}, kNone, {512}, best});
-    blocks.push_back({which, kFused, {element::float32, element::float16}, {8192}, kNone, {512}, best});
+    blocks.push_back(
+        {which, kFused, {element::float32, element::float16}, {8192}, kNone, {512}, best});
   }
   return blocks;
 }
@@ -163,7 +166,8 @@ similarity_work work_of(const sweep_row& row) {
   const double similarities = nd * static_cast<double>(width(row));
   const bool fused = row.mode == mode::fused;
   work.least_flop = similarities;
-  if (fused) work.least_flop += similarities + (is_queue(row) ? 0 : nd * static_cast<double>(row.cols));
+  if (fused)
+    work.least_flop += similarities + (is_queue(row) ? 0 : nd * static_cast<double>(row.cols));
   work.flop = work.least_flop;
   work.output_bytes = (row.type == element::float64 ? 8 : 4) +
                       (fused ? static_cast<std::size_t>((row.rows + row.cols) * row.dimension *

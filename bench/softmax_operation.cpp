@@ -122,6 +122,7 @@ std::unique_ptr<operation> make_softmax(const sweep_row& row, data_pool& pool) {
 
 std::unique_ptr<operation> make_operation(const sweep_row& row, data_pool& pool) {
   pool.hold(row.type);
+  if (row.over_similarities()) return make_similarity(row, pool);
   return row.loss == loss::cross_entropy ? make_cross_entropy(row, pool) : make_softmax(row, pool);
 }
 

@@ -5,9 +5,19 @@
 
 namespace culoss::bench {
 
-// Enough work in a sample that its ends do not count: 1 GiB takes a GPU some 250 us.
+namespace {
+
+// Enough work in a sample that its ends do not count: 1 GiB takes a GPU some 250 us, and so do 2e11
+// operations.
+int calls_of_work(double flop, const device_description& on) {
+  return on.cuda ? static_cast<int>(std::clamp(2e11 / flop, 1.0, 64.0)) : 1;
+}
+
+}  // namespace
+
 int sweep::calls_of(const sweep_row& row) const {
   if (smoke_) return 2;
+  if (row.over_similarities()) return calls_of_work(work_of(row).flop, on_.description());
   const std::size_t target = std::size_t{1} << (on_.description().cuda ? 30 : 20);
   const std::size_t calls = std::clamp<std::size_t>(target / row.floor_bytes(), 1, 512);
   return std::max(row.copies(on_.description()), static_cast<int>(calls));
@@ -33,13 +43,15 @@ measurement sweep::measure(const sweep_row& row) {
     m.calls = calls_of(row);
     const std::vector<double> seconds =
         on_.time([&](int i) { operation->call(i % copies); }, m.calls, effort());
-    const double limit_bytes_per_second = limit(row, m.calls);
+    const double limit_of_row = limit(row, m.calls);
     m.outcome = smoke_ ? outcome::ran : outcome::measured;
     if (smoke_) return m;
     m.samples = static_cast<int>(seconds.size());
     m.seconds = quartiles_of(seconds);
-    m.bytes_per_second = static_cast<double>(row.floor_bytes()) / m.seconds.median;
-    m.limit_bytes_per_second = limit_bytes_per_second;
+    const double work =
+        row.over_similarities() ? work_of(row).flop : static_cast<double>(row.floor_bytes());
+    m.rate = work / m.seconds.median;
+    m.limit = limit_of_row;
   } catch (const std::exception& error) {
     m.outcome = outcome::failed;
     m.message = error.what();
@@ -47,10 +59,35 @@ measurement sweep::measure(const sweep_row& row) {
   return m;
 }
 
-// The fastest of the yardstick's shapes, at the row's byte count, rotation and cache state.
 double sweep::limit(const sweep_row& row, int calls) {
+  return row.over_similarities() ? product_limit(row) : bandwidth_limit(row, calls);
+}
+
+// The fastest of the products that the row is made of.
+double sweep::product_limit(const sweep_row& row) {
+  double best = 0;
+  for (const product& p : products_of(row, on_.description())) {
+    const auto [at, is_new] = products_.try_emplace({row.type, p.m, p.n, p.k});
+    if (is_new) {
+      const double flop = 2.0 * static_cast<double>(p.m * p.n) * static_cast<double>(p.k);
+      const auto* a = static_cast<const std::byte*>(pool_.region(0));
+      const auto* b = a + p.m * p.k * culoss_test::format_of(row.type).bytes;
+      const auto multiply = [&](int) {
+        on_.multiply(row.type, p.m, p.n, p.k, static_cast<float*>(pool_.region(1)), a, b);
+      };
+      multiply(0);  // loads what cuBLAS chooses before it is captured
+      const int calls = smoke_ ? 1 : calls_of_work(flop, on_.description());
+      at->second = flop / quartiles_of(on_.time(multiply, calls, effort())).median;
+    }
+    best = std::max(best, at->second);
+  }
+  return best;
+}
+
+// The fastest of the yardstick's shapes, at the row's byte count, rotation and cache state.
+double sweep::bandwidth_limit(const sweep_row& row, int calls) {
   const transfer kind = row.yardstick();
-  const auto [at, is_new] = limits_.try_emplace({kind, row.floor_bytes(), row.state});
+  const auto [at, is_new] = bandwidths_.try_emplace({kind, row.floor_bytes(), row.state});
   if (!is_new) return at->second;
   const std::size_t ways = kind == transfer::read ? 1 : 2;
   const std::size_t bytes = std::max<std::size_t>(row.floor_bytes() / ways / 16 * 16, 16);

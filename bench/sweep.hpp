@@ -10,6 +10,7 @@
 #include "bench/data_pool.hpp"
 #include "bench/grid.hpp"
 #include "bench/operation.hpp"
+#include "bench/similarity_grid.hpp"
 #include "bench/statistics.hpp"
 
 namespace culoss::bench {
@@ -26,12 +27,13 @@ struct measurement {
   culoss::bench::outcome outcome = outcome::failed;
   std::string message;  // why it was not timed
   check_result check;
-  quartiles seconds;                  // of one call
-  int samples = 0, calls = 0;         // calls: a sample's, timed together
-  double bytes_per_second = 0;        // by the floor: the bytes that must move
-  double limit_bytes_per_second = 0;  // of a plain read or copy of as many bytes
+  quartiles seconds;           // of one call
+  int samples = 0, calls = 0;  // calls: a sample's, timed together
+  // Bytes that must move, or operations of the plan, in a second; and those of the yardstick: a
+  // plain read or copy of as many bytes, or a plain matrix product.
+  double rate = 0, limit = 0;
 
-  double percent_of_limit() const { return 100 * bytes_per_second / limit_bytes_per_second; }
+  double percent_of_limit() const { return 100 * rate / limit; }
 };
 
 class sweep {
@@ -46,11 +48,14 @@ class sweep {
   int calls_of(const sweep_row& row) const;
   bench::effort effort() const;
   double limit(const sweep_row& row, int calls);
+  double bandwidth_limit(const sweep_row& row, int calls);
+  double product_limit(const sweep_row& row);
 
   device& on_;
   data_pool pool_;
   bool smoke_;
-  std::map<std::tuple<transfer, std::size_t, cache_state>, double> limits_;
+  std::map<std::tuple<transfer, std::size_t, cache_state>, double> bandwidths_;
+  std::map<std::tuple<element, std::int64_t, std::int64_t, std::int64_t>, double> products_;
 };
 
 }  // namespace culoss::bench

@@ -100,9 +100,7 @@ status cross_entropy_backward(const cuda&, matrix<const bf16>, label_view,
 cublas::~cublas() { release(); }
 void cublas::release() noexcept {}
 status cublas::create() noexcept { return without_cuda("cublas::create"); }
-status cublas::borrow(cublasContext*, workspace) noexcept {
-  return without_cuda("cublas::borrow");
-}
+status cublas::borrow(cublasContext*, workspace) noexcept { return without_cuda("cublas::borrow"); }
 
 similarity_workspace info_nce_workspace(const similarity_shape&) noexcept { return {}; }
 similarity_workspace clip_workspace(const similarity_shape&) noexcept { return {}; }

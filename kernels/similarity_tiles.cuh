@@ -129,6 +129,7 @@ __global__ void __launch_bounds__(kFoldThreads)
         const int j = column[k / 4] + k % 4;
         const bool exists = row + i < t.rows && j < end;
         float l = x[i][k] * scale[i] * norm[k];
+        l = fmaf(l, 0.0f, l);  // an infinite one is NaN: -inf would be a masked column
         if (positives && exists && t.is_positive(row + i, j)) {
           out.targets[row + i] = l;
           l = -INFINITY;

@@ -58,6 +58,7 @@ has_package() {
     libbenchmark-dev) has_header benchmark/benchmark.h ;;
     libboost-context-dev) has_header boost/context/fiber.hpp ;;
     nlohmann-json3-dev) has_header nlohmann/json.hpp ;;
+    zlib1g-dev) has_header zlib.h ;;
     python3-matplotlib) plotting_python ;;
     *) dpkg-query -W "$1" ;;
   esac >"$log/probe.log" 2>&1

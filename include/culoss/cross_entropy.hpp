@@ -45,8 +45,9 @@
 
 namespace culoss {
 
-// What a later backward needs of a row. `max` is a raw logit (exact); `log_sum` is taken after the
-// temperature. With labels these are of the columns other than the target.
+// What a later backward needs of a row; all NaN where the row is NaN. `max` is a raw logit (exact);
+// `log_sum` is taken after the temperature. With labels these are of the columns other than the
+// target.
 template <class Real>
 struct row_statistics {
   Real max;      // m: the largest raw logit
