@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
-"""PyTorch's cross-entropy on the sizes of a sweep: peers.py DIR reads DIR/sweep.json and writes
+"""PyTorch's losses on the sizes of a sweep: peers.py DIR reads DIR/sweep.json and writes
 DIR/peers.json, which plot.py draws beside it. Needs PyTorch with CUDA.
 
-Counted and timed as the sweep does: bytes that must move over the median time, device events with no
-synchronization between them, buffers rotated until they pass five times the L2 cache, random data.
-`forward` is the loss alone, `fused` the loss and its gradient (forward and autograd's backward). The
-loss is compared with one in double first; a wrong one is not timed.
+Cross-entropy; InfoNCE in the batch, and CLIP's loss as open_clip has it: normalize, two products
+for the similarities of each direction, two cross-entropies in float.
+
+Counted and timed as the sweep does: bytes that must move, or operations that must be done, over the
+median time; device events with no synchronization between them; random data; for cross-entropy
+buffers rotated until they pass five times the L2 cache. `forward` is the loss alone, `fused` the
+loss and its gradients (forward and autograd's backward). The loss is compared with one in double
+first; a wrong one is not timed.
 """
 import json
 import math
@@ -18,35 +22,116 @@ import torch.nn.functional as F
 
 TYPES = {"float": torch.float32, "half": torch.float16, "bf16": torch.bfloat16}
 SAMPLES = 20
+SCALE = 1 / 0.07
 
 
-def mean_loss(logits, labels):
-    return F.cross_entropy(logits, labels)
+def similarities(queries, keys):
+    return SCALE * F.normalize(queries, dim=-1) @ F.normalize(keys, dim=-1).T
+
+
+def own_index(logits):
+    return torch.arange(len(logits), device=logits.device)
+
+
+class CrossEntropy:
+    """A matrix of logits, and labels."""
+    keys = ("rows", "cols", "state", "bytes")
+
+    @staticmethod
+    def wants(row):
+        return row["state"] == "cold" and row["rows"] == 8192
+
+    @staticmethod
+    def loss(logits, labels):
+        return F.cross_entropy(logits, labels)
+
+    @staticmethod
+    def sets(row, kind):
+        cache = torch.cuda.get_device_properties(0).L2_cache_size
+        rows, cols = row["rows"], row["cols"]
+        return [(torch.randn(rows, cols, device="cuda", dtype=kind, requires_grad=True),
+                 torch.randint(cols, (rows,), device="cuda"))
+                for _ in range(min(1024, math.ceil(5 * cache / row["bytes"])))]
+
+    @staticmethod
+    def few(row):
+        return max(4, (1 << 22) // row["cols"])
+
+    @staticmethod
+    def roundings(loss):
+        """What is rounded to the type, of the loss' size: itself."""
+        return loss
+
+    @staticmethod
+    def rate(row, seconds):
+        return {"bytes_per_second": row["bytes"] / seconds}
+
+
+class InfoNce:
+    """Queries and as many keys."""
+    keys = ("batch", "keys", "negatives", "dimension", "flop")
+
+    @staticmethod
+    def wants(row):
+        return row["negatives"] == 0 and row["keys"] == row["batch"] and row["workspace"] == "best"
+
+    @staticmethod
+    def loss(queries, keys):
+        logits = similarities(queries, keys)
+        kind = torch.promote_types(logits.dtype, torch.float32)
+        return F.cross_entropy(logits.to(kind), own_index(logits))
+
+    @staticmethod
+    def sets(row, kind):
+        return [tuple(torch.randn(row["batch"], row["dimension"], device="cuda", dtype=kind,
+                                  requires_grad=True) for _ in range(2))]
+
+    @staticmethod
+    def few(row):
+        return 1024
+
+    @staticmethod
+    def roundings(loss):
+        """The loss, and similarities."""
+        return loss + SCALE
+
+    @staticmethod
+    def rate(row, seconds):
+        return {"flop_per_second": row["flop"] / seconds}
+
+
+class Clip(InfoNce):
+    @staticmethod
+    def loss(images, texts):
+        return (InfoNce.loss(images, texts) + InfoNce.loss(texts, images)) / 2
+
+
+LOSSES = {"cross_entropy": CrossEntropy, "info_nce": InfoNce, "clip": Clip}
 
 
 def call_of(mode, function):
     if mode == "forward":
-        def forward(logits, labels):
+        def forward(*inputs):
             with torch.no_grad():
-                return function(logits, labels)
+                return function(*inputs)
         return forward
 
-    def fused(logits, labels):
-        loss = function(logits, labels)
-        return loss, torch.autograd.grad(loss, logits)[0]
+    def fused(*inputs):
+        loss = function(*inputs)
+        return loss, torch.autograd.grad(loss, [x for x in inputs if x.requires_grad])
     return fused
 
 
 def quartiles(call, sets):
-    for logits, labels in sets[:3]:
-        call(logits, labels)
+    for inputs in sets[:3] * (3 // len(sets[:3])):
+        call(*inputs)
     # One event before each round over all sets and one after the last.
     events = [torch.cuda.Event(enable_timing=True) for _ in range(SAMPLES + 1)]
     torch.cuda.synchronize()
     events[0].record()
     for event in events[1:]:
-        for logits, labels in sets:
-            call(logits, labels)
+        for inputs in sets:
+            call(*inputs)
         event.record()
     torch.cuda.synchronize()
     seconds = torch.tensor([a.elapsed_time(b) * 1e-3 / len(sets)
@@ -54,25 +139,21 @@ def quartiles(call, sets):
     return torch.quantile(seconds, torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)).tolist()
 
 
-def is_right(call, mode, logits, labels):
+def is_right(call, mode, of, inputs, rows):
     """Against float64 on the first rows; the type's own rounding is the yardstick."""
-    rows = min(len(logits), max(4, (1 << 22) // logits.shape[1]))
-    x, t = logits[:rows].detach().requires_grad_(), labels[:rows]
-    result = call(x, t)
-    loss = result if mode == "forward" else result[0]
-    exact = F.cross_entropy(x.detach().double(), t)
-    return math.isfinite(loss.item()) and abs(loss.item() - exact.item()) <= \
-        torch.finfo(logits.dtype).eps * exact.item()
+    few = [x[:rows].detach() for x in inputs]
+    result = call(*(x.requires_grad_(x.is_floating_point()) for x in few))
+    value = (result if mode == "forward" else result[0]).item()
+    with torch.no_grad():
+        exact = of.loss(*(x.double() if x.is_floating_point() else x for x in few)).item()
+    bound = torch.finfo(inputs[0].dtype).eps * of.roundings(exact)
+    return math.isfinite(value) and abs(value - exact) <= bound
 
 
-def measure(row, function):
-    kind, rows, cols = TYPES[row["type"]], row["rows"], row["cols"]
-    cache = torch.cuda.get_device_properties(0).L2_cache_size
-    count = min(1024, math.ceil(5 * cache / row["bytes"]))
-    sets = [(torch.randn(rows, cols, device="cuda", dtype=kind, requires_grad=True),
-             torch.randint(cols, (rows,), device="cuda")) for _ in range(count)]
+def measure(row, of, function):
+    sets = of.sets(row, TYPES[row["type"]])
     call = call_of(row["mode"], function)
-    if not is_right(call, row["mode"], *sets[0]):
+    if not is_right(call, row["mode"], of, sets[0], of.few(row)):
         return None
     return quartiles(call, sets)
 
@@ -85,29 +166,34 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     sweep = json.loads((folder / "sweep.json").read_text())
     wanted = [r for r in sweep["rows"]
-              if r["loss"] == "cross_entropy" and r["mode"] in ("forward", "fused")
-              and r["state"] == "cold" and r["outcome"] == "measured" and r["rows"] == 8192]
-    peers = {"torch eager": mean_loss, "torch.compile": torch.compile(mean_loss, dynamic=False)}
+              if r["loss"] in LOSSES and r["mode"] in ("forward", "fused")
+              and r["outcome"] == "measured" and LOSSES[r["loss"]].wants(r)]
+    compiled = {name: torch.compile(of.loss, dynamic=False) for name, of in LOSSES.items()}
+    peers = {"torch eager": lambda name: LOSSES[name].loss, "torch.compile": compiled.get}
     torch._dynamo.config.cache_size_limit = 1024  # one program a size and type
     rows = []
-    for peer, function in peers.items():
+    for peer, function_of in peers.items():
         for row in wanted:
+            of = LOSSES[row["loss"]]
             try:
-                seconds = measure(row, function)
+                seconds = measure(row, of, function_of(row["loss"]))
             except torch.cuda.OutOfMemoryError:
                 print(f"{peer} {row['name']}: out of memory", flush=True)
                 continue
+            finally:
+                torch.cuda.empty_cache()
             if seconds is None:
                 print(f"{peer} {row['name']}: WRONG, not timed", flush=True)
                 continue
             lower, median, upper = seconds
-            speed = row["bytes"] / median
-            rows.append({key: row[key] for key in ("mode", "type", "rows", "cols", "state", "bytes")}
-                        | {"peer": peer, "seconds": median, "seconds_quartiles": [lower, upper],
-                           "bytes_per_second": speed})
-            print(f"{peer:14} {row['name']:56} {median * 1e3:9.3f} ms {speed / 1e9:8.1f} GB/s, "
+            rate = of.rate(row, median)
+            rows.append({key: row[key] for key in ("loss", "mode", "type") + of.keys}
+                        | {"peer": peer, "seconds": median, "seconds_quartiles": [lower, upper]}
+                        | rate)
+            (unit, speed), = rate.items()
+            print(f"{peer:14} {row['name']:56} {median * 1e3:9.3f} ms {speed / 1e9:10.1f} "
+                  f"G{'B' if unit.startswith('bytes') else 'FLOP'}/s, "
                   f"culoss {row['seconds'] / median:.2f} of its time", flush=True)
-            torch.cuda.empty_cache()
     result = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,
               "cuda": torch.version.cuda, "rows": rows}
     (folder / "peers.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -48,13 +48,16 @@ const char* limit_of(const sweep_row& row) {
   return row.over_similarities() ? "product" : row.yardstick() == transfer::read ? "read" : "copy";
 }
 
-// 1 TFLOP/s and 1 MiB on a GPU are much more than on a CPU.
+// A GPU's and a CPU's speed are a thousand apart.
+bool on_gpu(const sweep_row& row) { return row.room != room::none; }
+
 std::string rates(const measurement& m) {
   const similarity_work work = work_of(m.row);
   const double by_least = work.least_flop / m.seconds.median;
   const auto memory = static_cast<double>(work.workspace_bytes + work.output_bytes);
-  return format("%9.4g %9.4g %12.4g %6.1f%% %9.1f %-12s", m.rate * 1e-12, by_least * 1e-12,
-                m.limit * 1e-12, m.percent_of_limit(), memory / (1 << 20), work.plan);
+  const double unit = on_gpu(m.row) ? 1e-12 : 1e-9;
+  return format("%9.2f %9.2f %9.2f %6.1f%% %9.1f %-12s", m.rate * unit, by_least * unit,
+                m.limit * unit, m.percent_of_limit(), memory / (1 << 20), work.plan);
 }
 
 void write_sizes(std::ostream& to, const sweep_row& row) {
@@ -89,8 +92,9 @@ void write_rates(std::ostream& to, const measurement& m) {
 
 std::string table_header(const sweep_row& row) {
   if (row.over_similarities()) {
-    return format("%-70s %11s %7s %9s %9s %12s %7s %9s %-12s %6s %7s", "", "time", "spread",
-                  "TFLOP/s", "by least", "product", "of it", "MiB", "plan", "error", "checked");
+    return format("%-70s %11s %7s %9s %9s %9s %7s %9s %-12s %6s %7s", "", "time", "spread",
+                  on_gpu(row) ? "TFLOP/s" : "GFLOP/s", "by least", "product", "of it", "MiB",
+                  "plan", "error", "checked");
   }
   return format("%-56s %11s %7s %9s %16s %7s %6s %7s", "", "time", "spread", "GB/s", "limit, GB/s",
                 "of it", "error", "checked");

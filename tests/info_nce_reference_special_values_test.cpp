@@ -124,7 +124,14 @@ TYPED_TEST(InfoNceSpecialValues, NonFiniteQuery) {
           EXPECT_EQ(call.loss[row], good.loss[row]);
           EXPECT_EQ(call.grad_queries.row(i), good.grad_queries.row(i));
         }
-        expect_rows(call.grad_keys, 4, Each(IsNan()));
+        // Without in_batch a key meets no query but its own.
+        for (const std::int64_t j : {0, 1, 2, 3}) {
+          if (in_batch || j == 1) {
+            EXPECT_THAT(call.grad_keys.row(j), Each(IsNan()));
+          } else {
+            EXPECT_EQ(call.grad_keys.row(j), good.grad_keys.row(j));
+          }
+        }
         expect_rows(call.grad_negatives, 2, Each(IsNan()));
         EXPECT_THAT(call.grad_scale, IsNan());
         options.reduction = reduction::mean;
@@ -181,21 +188,32 @@ TYPED_TEST(InfoNceSpecialValues, NonFiniteKeyOrNegative) {
   }
 }
 
-// In clip each side is the other's key.
+// In clip each side is the other's key. A row that a mask separates from it keeps its loss; as the
+// bad one is a query too, all of the other side's gradients are NaN.
 TYPED_TEST(InfoNceSpecialValues, NonFinitePair) {
   using T = typename TypeParam::type;
   std::mt19937_64 random(15);
-  embedding_rows images = random_embeddings(3, 2, random);
-  const embedding_rows texts = random_embeddings(3, 2, random);
-  images[1][1] = kInfinity;
+  const embedding_rows good = random_embeddings(3, 2, random);
+  const embedding_rows other = random_embeddings(3, 2, random);
+  const ids64 ids = {4, 4, 5};
+  embedding_rows bad = other;
+  bad[1][1] = kInfinity;
   for (const bool normalize : {true, false}) {
-    const clip_call<T> call(
-        images, texts, {.reduction = reduction::none, .normalize = normalize, .log_scale = 1.0f});
+    culoss::clip_options options = {
+        .reduction = reduction::none, .normalize = normalize, .log_scale = 1.0f};
+    const clip_call<T> call(bad, good, options);
     EXPECT_THAT(call.loss, Each(IsNan()));
     expect_rows(call.grad_images, 3, Each(IsNan()));
     expect_rows(call.grad_texts, 3, Each(IsNan()));
     EXPECT_THAT(call.grad_scale, IsNan());
     EXPECT_EQ(call.correct_texts, 0);
+
+    options.ids = view(ids);
+    const clip_call<T> images(bad, good, options), texts(good, bad, options);
+    EXPECT_EQ(images.loss[0], clip_call<T>(other, good, options).loss[0]);
+    EXPECT_THAT(images.loss[2], IsNan());
+    expect_rows(images.grad_texts, 3, Each(IsNan()));
+    expect_rows(texts.grad_images, 3, Each(IsNan()));
   }
 }
 

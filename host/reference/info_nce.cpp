@@ -188,8 +188,9 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
     const bool nan = !queries.all_finite();
     write_gradient(where, out.grad_queries, queries, 0, columns, b.scale(), false,
                    options.accumulate, dl);
-    write_gradient(where, out.grad_keys, columns, 0, queries, b.scale(), nan, options.accumulate,
-                   dl_transposed);
+    // Without in_batch a key meets no query but the one whose positive it is.
+    write_gradient(where, out.grad_keys, columns, 0, queries, b.scale(), nan && options.in_batch,
+                   options.accumulate, dl_transposed);
     write_gradient(where, out.grad_negatives, columns, among.keys, queries, b.scale(), nan,
                    options.accumulate, dl_transposed);
   });

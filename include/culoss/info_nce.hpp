@@ -10,14 +10,17 @@
 //     C_i: the positive; the other keys, with `in_batch`; the negatives; less those that an id
 //     masks
 //   clip (N = M): loss_i = ( info_nce of row i over the columns + of column i over the rows ) / 2
-//   reduced as: none; sum of row_weight_i loss_i; mean: that over the number of rows, or
-//   `normalizer`
-// Gradients, with p_ij the softmax over C_i, w_i = upstream row_weight_i / divisor:
-//   dl_ij = w_i (p_ij - [j = t])                (clip: half of it, and half of the same for
-//   columns) dq_i = scale sum_j dl_ij k_j   dk_j = scale sum_i dl_ij q_i normalize: with u = dl /
-//   (|q_i| |k_j|), dq_i = scale (U_i - <U_i, q_i> q_i / |q_i|^2),
-//              U_i = sum_j u_ij k_j; a zero vector has similarity 0 and gradient 0
-//   dlog_scale = sum_ij dl_ij l_ij   dtemperature = -dlog_scale / temperature
+//   reduced as: none: row_weight_i loss_i; sum: their sum; mean: that over the number of rows, or
+//   over `normalizer`
+// Gradients, with p_ij the softmax over C_i and w_i = upstream row_weight_i / divisor:
+//   dl_ij = w_i (p_ij - [j = t])    (clip: half of it, and half of the same for the columns)
+//
+//   dq_i = scale sum_j dl_ij k_j    dk_j = scale sum_i dl_ij q_i
+//
+//   normalize: dq_i = scale (U_i - <U_i, q_i> q_i / |q_i|^2), U_i = sum_j dl_ij k_j / (|q_i|
+//   |k_j|); a zero vector has similarity 0 and gradient 0
+//
+//   dlog_scale = sum_ij dl_ij l_ij    dtemperature = -dlog_scale / temperature
 // The similarities are float until the exponential is taken, from the raw embeddings; norms are
 // multiplied in float. The loss comes from the statistics of the columns other than the positive,
 // as in cross_entropy.hpp: relatively exact for converged batches too.
@@ -29,10 +32,10 @@
 // inputs' type, rounded once, or in float; float ones may be added to (`accumulate`).
 //
 // Special values: a non-finite query i makes its loss and dq_i, all of dk and dn and the scalars
-// NaN; other rows' losses and dq keep their values. A non-finite key or negative makes every row
-// NaN that has it among its C_i. A row whose negatives are all masked: loss 0, gradient 0. N = M =
-// 1 likewise. A divisor of exactly 0: loss 0, gradients 0 (`empty` restores NaN). N = 0: losses 0,
-// gradients 0.
+// NaN; other rows' losses and dq keep their values (without `in_batch`, of dk only its positive's).
+// A non-finite key or negative makes every row NaN that has it among its C_i. A row whose negatives
+// are all masked: loss 0, gradient 0. N = M = 1 likewise. A divisor of exactly 0: loss 0, gradients
+// 0 (`empty` restores NaN). N = 0: losses 0, gradients 0.
 //
 // On `cuda`: needs `blas`; asynchronous as core.hpp says, cuBLAS included; can be captured. Memory:
 // O((N + M + K) D + panel), where the panel is what the workspace allows: see info_nce_workspace.
@@ -54,7 +57,7 @@ struct info_nce_options {
   culoss::reduction reduction = culoss::reduction::mean;
   bool normalize = true;
   scalar temperature = {};           // tau > 0 ...
-  scalar log_scale = {};             // ... or the logarithm of 1 / tau
+  scalar log_scale = {};             // ... or the logarithm of 1 / tau, at most 88
   std::int64_t positive_offset = 0;  // row i's positive is key i + positive_offset
   bool in_batch = true;              // the other rows' keys are negatives too
   // Keys and negatives with the id of the query are no negatives of it (its positive stays).

@@ -137,7 +137,7 @@ __device__ inline side_result finish_side(const side& s, long long i, float targ
                        -weight * q, 0.0f};
   if (s.correct != nullptr) {
     const long long index = s.first_index + i;
-    s.correct[i] = target > x.best || (target == x.best && index < x.index) || (alone && !isnan(d));
+    s.correct[i] = !isnan(d) && (alone || target > x.best || (target == x.best && index < x.index));
   }
   return {softplus(-d), alone ? q : q * mean * kLn2};  // alone: q is 0, or NaN
 }

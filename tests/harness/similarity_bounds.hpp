@@ -111,7 +111,11 @@ struct embedding_rows {
   double largest = 1;  // not below any inverse norm, within a factor of two
 
   embedding_rows(const std::vector<double>& values, std::int64_t n, std::int64_t d, bool normalize)
-      : x(values.data()), count(n), dimension(d), inverse_norms(static_cast<std::size_t>(n), 1.0), normalized(normalize) {
+      : x(values.data()),
+        count(n),
+        dimension(d),
+        inverse_norms(static_cast<std::size_t>(n), 1.0),
+        normalized(normalize) {
     if (!normalize) return;
     largest = 0;
     for (std::int64_t i = 0; i < n; ++i) {
