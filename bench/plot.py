@@ -50,9 +50,14 @@ def most_frequent(rows, *keys):
     return dict(zip(keys, max(values, key=values.count)))
 
 
+def count(x):
+    unit, name = next(((u, n) for u, n in ((1 << 20, "M"), (1 << 10, "k")) if x >= u), (1, ""))
+    return f"{x / unit:g}{name}"
+
+
 def counts(axis):
     """Batch sizes and widths are powers of two: label them as counts."""
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1024:g}k" if x >= 1024 else f"{x:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: count(x)))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -192,11 +197,7 @@ def by_similarities(sweep, rows, peers):
         against(axis, of(panel, **fixed), key, unit, of(peers, **fixed) if key == "batch" else ())
         at = f", batch {fixed['batch']}" if "batch" in fixed else ""
         axis.set_title(f"{title}: {fixed['type']}, dimension {fixed['dimension']}{at}", fontsize=11)
-    if on_gpu:
-        axes[0].set_ylim(bottom=0)
-    else:
-        axes[0].set_yscale("log")
-        axes[0].yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel(f"{unit_name}, by the operations of the plan")
     figure.suptitle(heading(sweep, "losses over similarities"), fontsize=12)
     return figure

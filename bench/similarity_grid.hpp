@@ -23,8 +23,8 @@ similarity_work work_of(const sweep_row& row);
 struct product {
   std::int64_t m, n, k;
 };
-// The products a row is made of, none of them of more than kProductSide rows or columns: enough to
-// fill the device. Their rates on random numbers are the yardstick.
+// The products a row is made of, cut to as many rows and columns as fill the device. The fastest of
+// them, on random numbers, is the yardstick.
 std::vector<product> products_of(const sweep_row& row, const device_description& on);
 
 // Memory for the row's inputs, its gradients, its workspace, or an operand of the yardstick.

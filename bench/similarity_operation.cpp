@@ -201,7 +201,7 @@ class similarity_operation final : public operation {
   sampled_similarities::derivative from_losses(const sampled_similarities& s, int side,
                                                const std::vector<double>& losses,
                                                const std::vector<double>& target) const {
-    return [&, side, a = arithmetic(side), w = worst(side)](std::size_t i, std::int64_t j) {
+    return [&, a = arithmetic(side), w = worst(side)](std::size_t i, std::int64_t j) {
       similarity_derivative d;
       const auto k = static_cast<std::size_t>(j);
       if (k >= losses.size()) return d;

@@ -278,6 +278,9 @@ TEST_P(arguments, of_cross_entropy) {
          "grad_logits overlaps logits");
     both([&](args& a) { a.out.grad_logits.data = moved(m.x.data(), kLd * kBytes); },
          "grad_logits overlaps logits");
+    // From the padding behind one row into the next.
+    both([&](args& a) { a.out.grad_logits.data = moved(m.x.data(), (kCols + 1) * kBytes); },
+         "grad_logits overlaps logits");
     both(
         [&](args& a) {  // the same place, but rows of another pitch
           a.out.grad_logits = {m.x.data(), kRows, kCols, kCols};

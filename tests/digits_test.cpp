@@ -1,55 +1,41 @@
 // Real input: a linear classifier of handwritten digits, trained by the library's cross-entropy on
 // the CPU and on the device. Every fifth digit is held out.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/cases/cross_entropy.hpp"
 #include "tests/harness/check.hpp"
+#include "tests/harness/digits.hpp"
 
 namespace culoss_test {
 namespace {
 
-constexpr std::size_t kPixels = 64, kFeatures = kPixels + 1, kClasses = 10;  // the last is 1: bias
+constexpr std::size_t kFeatures = kPixels + 1, kClasses = 10;  // the last is 1: bias
 constexpr int kSteps = 150;
 
 struct digits {
   std::vector<double> x;  // [rows, kFeatures]
   std::vector<std::int64_t> labels;
 
+  explicit digits(const digit_images& images) : labels(images.labels) {
+    for (std::size_t i = 0; i < rows(); ++i) {
+      const auto row = images.pixels.begin() + static_cast<std::ptrdiff_t>(i * kPixels);
+      x.insert(x.end(), row, row + kPixels);
+      x.push_back(1);
+    }
+  }
   std::size_t rows() const { return labels.size(); }
 };
 
 struct split_digits {
   digits train, held_out;
 };
-
-split_digits read_digits() {
-  constexpr const char* kPath = CULOSS_TEST_DATA "/digits.csv.gz";
-  const gzFile file = gzopen(kPath, "rb");
-  if (file == nullptr) throw std::runtime_error(std::string("cannot open ") + kPath);
-  split_digits all;
-  char line[512];
-  for (std::size_t index = 0; gzgets(file, line, sizeof line) != nullptr; ++index) {
-    digits& d = index % 5 == 4 ? all.held_out : all.train;
-    const char* at = line;
-    char* end = line;
-    for (std::size_t k = 0; k < kPixels; ++k, at = end + 1) {
-      d.x.push_back(static_cast<double>(std::strtol(at, &end, 10)) / 16);
-    }
-    d.x.push_back(1);
-    d.labels.push_back(std::strtol(at, &end, 10));
-  }
-  gzclose(file);
-  return all;
-}
 
 // Less the mean of each pixel over the training digits: then gradient descent may take larger
 // steps.
@@ -66,7 +52,8 @@ void center(split_digits& all) {
 
 const split_digits& data() {
   static const split_digits all = [] {
-    split_digits read = read_digits();
+    const split_digit_images images = read_digits();
+    split_digits read{digits(images.train), digits(images.held_out)};
     center(read);
     return read;
   }();

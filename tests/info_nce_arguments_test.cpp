@@ -13,7 +13,6 @@
 namespace culoss_test {
 namespace {
 
-using culoss::cpu;
 using culoss::matrix;
 using culoss::reduction;
 using culoss::vector;

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/bits.hpp"

@@ -15,7 +15,6 @@ namespace {
 
 using culoss::cpu;
 using culoss::cross_entropy_options;
-using culoss::empty_batch;
 using culoss::reduction;
 using ::testing::Each;
 using ::testing::IsNan;

@@ -106,7 +106,7 @@ using simt::with_handle;
 extern "C" {
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* h) {
-  return simt::blas("cublasCreate_v2", [&] {
+  const cublasStatus_t s = simt::blas("cublasCreate_v2", [&] {
     if (h == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
     if (simt::refuse_in_capture() != cudaSuccess)
       return CUBLAS_STATUS_NOT_INITIALIZED;  // it allocates
@@ -114,6 +114,8 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t* h) {
     simt::handles().insert(*h);
     return CUBLAS_STATUS_SUCCESS;
   });
+  // What cuBLAS says of a lack of memory at creation.
+  return s == CUBLAS_STATUS_ALLOC_FAILED ? CUBLAS_STATUS_NOT_INITIALIZED : s;
 }
 cublasStatus_t cublasDestroy_v2(cublasHandle_t h) {
   return with_handle("cublasDestroy_v2", h, [&] {
