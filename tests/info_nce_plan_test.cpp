@@ -260,6 +260,42 @@ TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
   }
 }
 
+// More than 2^32 similarities, where an index of 32 bits would wrap; the emulated device takes
+// fewer. All rows are equal: every loss is log(M), and every gradient is a sum of equal terms that
+// cancel.
+TEST_F(info_nce_plan, counts_pairs_in_64_bits) {
+  const std::int64_t rows = simt::present() ? 700 : 65537;
+  constexpr std::int64_t kDimension = 4;
+  const std::vector<double> ones(static_cast<std::size_t>(rows * kDimension), 1.0);
+  for (const bool symmetric : {false, true}) {
+    similarity_choice c{.symmetric = symmetric, .normalize = false};
+    c.reduction = culoss::reduction::none;
+    c.scale_gradient = false;
+    similarity_numbers p;
+    p.rows = p.keys = rows;
+    p.dimension = kDimension;
+    p.q = p.k = ones;
+    const similarity_arithmetic a = similarity_arithmetic_of(space::cuda, p.type);
+    const double l = kDimension, error = 2 * kDimension * a.u * l + 9 * a.u * l;
+    const side_bounds row(
+        rows, 0, [&](std::int64_t) { return l; }, [&](std::int64_t) { return error; },
+        [](std::int64_t) { return false; }, l, a);
+    EXPECT_NEAR(row.loss, std::log(static_cast<double>(rows)), 1e-12);
+    // sum_j |dl_ij| = 2 q, each with its error, and the product's.
+    const double product = 2 * static_cast<double>(rows) * a.u;
+    const double term = row.q_error + row.p_error(l, error, a) / row.p(l) + a.tile + product;
+    for (const std::int64_t workspace : {kLeastWorkspace, kBestWorkspace}) {
+      const similarity_results r = run(c, p, {.workspace = workspace});
+      ASSERT_TRUE(r.status.ok()) << r.status.message();
+      for (const double loss : r["loss"]) ASSERT_NEAR(loss, row.loss, row.loss_error + a.u * loss);
+      for (const char* name : {"grad_queries", "grad_keys"}) {
+        for (const double g : r[name]) ASSERT_LE(std::fabs(g), 2 * term) << name;
+      }
+      EXPECT_EQ(r["correct"][0], 1);  // ties go to the lowest column
+    }
+  }
+}
+
 TEST(similarity_workspace, grows_with_the_shape) {
   const auto sizes = [](std::int64_t n, std::int64_t m, std::int64_t k, std::int64_t d,
                         bool gradients) {
