@@ -31,8 +31,13 @@ inline status open(const char* function, const cuda& where, device_context& cont
   int current = 0, owner = 0, major = 0, minor = 0;
   status s = checked(function, "cudaGetDevice", cudaGetDevice(&current));
   if (!s.ok()) return s;
-  s = checked(function, "cudaStreamGetDevice", cudaStreamGetDevice(where.stream, &owner));
-  if (!s.ok()) return s;
+  owner = current;  // as the default streams', which are no objects of their own
+  const bool default_stream = where.stream == nullptr || where.stream == cudaStreamLegacy ||
+                              where.stream == cudaStreamPerThread;
+  if (!default_stream) {
+    s = checked(function, "cudaStreamGetDevice", cudaStreamGetDevice(where.stream, &owner));
+    if (!s.ok()) return s;
+  }
   if (owner != current) {
     return failure(status_code::invalid_argument, function,
                    "stream belongs to device %d, but device %d is current", owner, current);

@@ -1,5 +1,5 @@
 // InfoNCE and CLIP where formulas go wrong: values known in closed form, converged and degenerate
-// batches, special values, masks, symmetries.
+// batches, symmetries.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,29 +12,7 @@
 namespace culoss_test {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-class info_nce_edge : public on_each_space {
- protected:
-  similarity_results run_here(const similarity_choice& c, const similarity_numbers& p) const {
-    similarity_results r = run(c, p, {.where = GetParam()});
-    EXPECT_TRUE(r.status.ok()) << r.status.message();
-    EXPECT_EQ(r.damage, "");
-    return r;
-  }
-  // All values are `expected`, within the bounds that an expectation of them has.
-  static void expect_near(const std::vector<double>& values, double expected,
-                          const expectation& bounds) {
-    ASSERT_EQ(values.size(), bounds.bounds.size());
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      EXPECT_NEAR(values[i], expected, bounds.bounds[i]) << i;
-    }
-  }
-  void expect_correct(const similarity_choice& c, const similarity_numbers& p) const {
-    similarity_tally t;
-    t.expect_correct(c, p, {.where = GetParam()});
-  }
-};
+class info_nce_edge : public similarity_fixture {};
 
 // Rows without anything else.
 similarity_numbers numbers_of(element type, std::int64_t dimension, const std::vector<double>& q,
@@ -48,11 +26,6 @@ similarity_numbers numbers_of(element type, std::int64_t dimension, const std::v
   p.k = k;
   p.scale = static_cast<float>(scale);
   return p;
-}
-similarity_choice summed(bool symmetric) {
-  similarity_choice c{.symmetric = symmetric, .log_scale = true};
-  c.reduction = culoss::reduction::none;
-  return c;
 }
 std::vector<double> identity(std::int64_t n) {
   std::vector<double> x(static_cast<std::size_t>(n * n));
@@ -101,12 +74,12 @@ TEST_P(info_nce_edge, equal_keys_give_log_m_and_no_gradient_of_the_query) {
     for (const element type : kDeviceElements) {
       const std::vector<double> ones(8 * 50, 1.0);
       const similarity_numbers p = numbers_of(type, 8, ones, ones, std::log(10.0));
-      const similarity_results r = run_here(summed(symmetric), p);
-      expect_near(r["loss"], std::log(50.0), expect(summed(symmetric), p, GetParam())[0]);
+      const similarity_results r = run_here(of_each_row(symmetric), p);
+      expect_near(r["loss"], std::log(50.0), expect(of_each_row(symmetric), p, GetParam())[0]);
       EXPECT_EQ(r["rows_counted"][0], 50);
       // Ties go to the lowest column, so only row 0 has its positive first.
       EXPECT_EQ(r["correct"][0], 1);
-      expect_correct(summed(symmetric), p);
+      expect_correct(of_each_row(symmetric), p);
     }
   }
 }
@@ -117,13 +90,13 @@ TEST_P(info_nce_edge, orthonormal_rows_have_a_closed_form) {
       constexpr std::int64_t kRows = 40;
       const similarity_numbers p =
           numbers_of(element::float32, kRows, identity(kRows), identity(kRows), std::log(scale));
-      const similarity_results r = run_here(summed(symmetric), p);
+      const similarity_results r = run_here(of_each_row(symmetric), p);
       const double given = std::exp(static_cast<double>(p.scale));
       // log(e^s + N - 1) - s, without its cancellation
       const double loss = std::log1p((kRows - 1) * std::exp(-given));
-      expect_near(r["loss"], loss, expect(summed(symmetric), p, GetParam())[0]);
+      expect_near(r["loss"], loss, expect(of_each_row(symmetric), p, GetParam())[0]);
       EXPECT_EQ(r["correct"][0], kRows);
-      expect_correct(summed(symmetric), p);
+      expect_correct(of_each_row(symmetric), p);
     }
   }
 }
@@ -131,7 +104,7 @@ TEST_P(info_nce_edge, orthonormal_rows_have_a_closed_form) {
 TEST_P(info_nce_edge, one_row_and_its_key_have_no_loss) {
   for (const bool symmetric : {false, true}) {
     const similarity_numbers p = numbers_of(element::float32, 3, {1, 2, 3}, {-1, 0.5, 2}, 0.5);
-    const similarity_results r = run_here(summed(symmetric), p);
+    const similarity_results r = run_here(of_each_row(symmetric), p);
     EXPECT_EQ(r["loss"], std::vector<double>{0});
     EXPECT_THAT(r["grad_queries"], ::testing::Each(0.0));
     EXPECT_THAT(r["grad_keys"], ::testing::Each(0.0));
@@ -144,7 +117,7 @@ TEST_P(info_nce_edge, one_row_and_its_key_have_no_loss) {
 TEST_P(info_nce_edge, duplicates_beside_tiny_rows_at_scale_100) {
   for (const bool symmetric : {false, true}) {
     for (const element type : kDeviceElements) {
-      similarity_choice c = summed(symmetric);
+      similarity_choice c = of_each_row(symmetric);
       similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 70, .keys = 70, .dimension = 24});
       p.scale = static_cast<float>(std::log(100.0));
@@ -167,7 +140,7 @@ TEST_P(info_nce_edge, duplicates_beside_tiny_rows_at_scale_100) {
 TEST_P(info_nce_edge, similarities_may_all_be_near_minus_100) {
   for (const bool symmetric : {false, true}) {
     for (const element type : kDeviceElements) {
-      similarity_choice c = summed(symmetric);
+      similarity_choice c = of_each_row(symmetric);
       similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 65, .keys = 65, .dimension = 32});
       p.scale = static_cast<float>(std::log(100.0));
@@ -185,7 +158,7 @@ TEST_P(info_nce_edge, similarities_may_all_be_near_minus_100) {
 TEST_P(info_nce_edge, converged_batches_keep_relative_accuracy) {
   for (const bool symmetric : {false, true}) {
     for (const element type : kDeviceElements) {
-      similarity_choice c = summed(symmetric);
+      similarity_choice c = of_each_row(symmetric);
       constexpr std::size_t kRows = 48;
       std::vector<double> q = identity(kRows), k = q;
       random_numbers random(3);
@@ -212,7 +185,7 @@ TEST_P(info_nce_edge, converged_batches_keep_relative_accuracy) {
 TEST_P(info_nce_edge, near_duplicates) {
   for (const element type : kDeviceElements) {
     const double step = 2 * format_of(type).unit_roundoff();
-    similarity_choice c = summed(false);
+    similarity_choice c = of_each_row(false);
     similarity_numbers p =
         make_similarity(c, {.type = type, .rows = 66, .keys = 66, .dimension = 16});
     p.scale = static_cast<float>(std::log(50.0));
@@ -232,7 +205,7 @@ TEST_P(info_nce_edge, near_duplicates) {
 TEST_P(info_nce_edge, large_rows_that_are_not_normalized) {
   for (const bool symmetric : {false, true}) {
     for (const element type : kDeviceElements) {
-      similarity_choice c = summed(symmetric);
+      similarity_choice c = of_each_row(symmetric);
       c.normalize = false;
       similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 60, .keys = 60, .dimension = 25});
@@ -244,139 +217,12 @@ TEST_P(info_nce_edge, large_rows_that_are_not_normalized) {
   }
 }
 
-TEST_P(info_nce_edge, a_zero_vector_has_no_similarity_and_no_gradient) {
-  for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
-      const similarity_choice c = summed(symmetric);
-      similarity_numbers p =
-          make_similarity(c, {.type = type, .rows = 33, .keys = 33, .dimension = 9});
-      std::fill_n(p.q.begin() + 4 * 9, 9, 0.0);
-      std::fill_n(p.k.begin() + 7 * 9, 9, 0.0);
-      const similarity_results r = run_here(c, p);
-      for (std::size_t d = 0; d < 9; ++d) {
-        EXPECT_EQ(r["grad_queries"][4 * 9 + d], 0);
-        EXPECT_EQ(r["grad_keys"][7 * 9 + d], 0);
-      }
-      expect_correct(c, p);
-    }
-  }
-}
-
 // A query that is not finite: its loss and gradient, all keys' gradients and the scalars are NaN;
 // what belongs to other rows keeps its bits.
-TEST_P(info_nce_edge, a_query_that_is_not_finite_spoils_its_row_and_the_keys) {
-  for (const bool normalize : {false, true}) {
-    for (const double bad : {kNan, std::numeric_limits<double>::infinity()}) {
-      for (const element type : kDeviceElements) {
-        similarity_choice c = summed(false);
-        c.normalize = normalize;
-        similarity_numbers p = make_similarity(
-            c, {.type = type, .rows = 40, .keys = 45, .negatives = 10, .dimension = 12});
-        const similarity_results clean = run_here(c, p);
-        constexpr std::size_t kRow = 17;
-        p.q[kRow * 12 + 5] = bad;
-        const similarity_results r = run_here(c, p);
-        for (const char* name : {"loss", "grad_queries"}) {
-          const std::size_t width = r[name].size() / 40;
-          for (std::size_t i = 0; i < r[name].size(); ++i) {
-            const double expected = i / width == kRow ? kNan : clean[name][i];
-            EXPECT_TRUE(same_bits(r[name][i], expected)) << name << " " << i << " " << bad;
-          }
-        }
-        for (const char* name : {"grad_keys", "grad_negatives", "grad_scale"}) {
-          EXPECT_THAT(r[name], ::testing::Each(::testing::IsNan())) << name;
-        }
-        c.reduction = culoss::reduction::mean;
-        EXPECT_TRUE(std::isnan(run_here(c, p)["loss"][0]));
-      }
-    }
-  }
-}
-
 // A key that is not finite: every row that has it in its denominator.
-TEST_P(info_nce_edge, a_key_that_is_not_finite_spoils_the_rows_that_see_it) {
-  for (const bool normalize : {false, true}) {
-    for (const double bad : {kNan, std::numeric_limits<double>::infinity()}) {
-      for (const bool of_keys : {true, false}) {
-        similarity_choice c = summed(false);
-        c.normalize = normalize;
-        c.masked = true;
-        const similarity_input in{.rows = 40, .keys = 40, .negatives = 20, .dimension = 12};
-        similarity_numbers p = make_similarity(c, in);
-        const similarity_results clean = run_here(c, p);
-        constexpr std::size_t kRow = 6;
-        (of_keys ? p.k : p.n)[kRow * 12 + 3] = bad;
-        const similarity_results r = run_here(c, p);
-        std::int64_t excluded = 0;
-        for (std::size_t i = 0; i < 40; ++i) {
-          const std::int64_t id = (of_keys ? p.key_ids : p.negative_ids)[kRow];
-          const bool sees = p.query_ids[i] != id || (of_keys && i == kRow);
-          excluded += sees ? 0 : 1;
-          EXPECT_TRUE(same_bits(r["loss"][i], sees ? kNan : clean["loss"][i]))
-              << "row " << i << " " << bad << ": " << r["loss"][i];
-          // Rows that a mask excludes must still be finite for the backward.
-          for (std::size_t d = 0; d < 12 && sees; ++d) {
-            EXPECT_TRUE(std::isnan(r["grad_queries"][i * 12 + d])) << i << " " << bad;
-          }
-        }
-        EXPECT_GT(excluded, 0);
-      }
-    }
-  }
-}
-
-TEST_P(info_nce_edge, rows_without_negatives_count_and_give_nothing) {
-  for (const bool symmetric : {false, true}) {
-    similarity_choice c = summed(symmetric);
-    c.masked = true;
-    similarity_numbers p = make_similarity(
-        c, {.rows = 50, .keys = 50, .negatives = symmetric ? 0 : 7, .dimension = 8});
-    for (auto* ids : {&p.query_ids, &p.key_ids, &p.negative_ids}) {
-      std::fill(ids->begin(), ids->end(), -5);
-    }
-    const similarity_results r = run_here(c, p);
-    for (const output& o : r.outputs) {
-      const bool counts =
-          o.name == "rows_counted" || o.name == "correct" || o.name == "correct_columns";
-      EXPECT_THAT(o.values, ::testing::Each(counts ? 50.0 : 0.0)) << o.name;
-    }
-  }
-}
-
 // k copies of each pair, told apart by their ids alone, are the batch without copies.
-TEST_P(info_nce_edge, ids_take_copies_out_of_the_denominator) {
-  for (const bool symmetric : {false, true}) {
-    similarity_choice c = summed(symmetric);
-    constexpr std::int64_t kRows = 20, kCopies = 3, kDimension = 10;
-    const similarity_numbers once =
-        make_similarity(c, {.rows = kRows, .keys = kRows, .dimension = kDimension});
-    similarity_numbers p = once;
-    p.rows = p.keys = kCopies * kRows;
-    p.q.clear(), p.k.clear(), p.query_ids.clear(), p.key_ids.clear();
-    for (std::int64_t copy = 0; copy < kCopies; ++copy) {
-      p.q.insert(p.q.end(), once.q.begin(), once.q.end());
-      p.k.insert(p.k.end(), once.k.begin(), once.k.end());
-      for (std::int64_t i = 0; i < kRows; ++i) {
-        p.query_ids.push_back(i - 7);
-        p.key_ids.push_back(i - 7);
-      }
-    }
-    c.masked = true;
-    expect_correct(c, p);
-    if (symmetric) continue;
-    // exp(l) of every other pair stands there kCopies times: log(1 + kCopies (exp(loss) - 1)).
-    const similarity_results r = run_here(c, p);
-    const std::vector<double> bounds = expect(c, p, GetParam())[0].bounds;
-    c.masked = false;
-    const std::vector<double> single = expect(c, once, GetParam())[0].values;
-    for (std::size_t i = 0; i < bounds.size(); ++i) {
-      EXPECT_NEAR(r["loss"][i], std::log1p(kCopies * std::expm1(single[i % kRows])), bounds[i]);
-    }
-  }
-}
-
 TEST_P(info_nce_edge, clip_is_symmetric) {
-  const similarity_choice c = summed(true);
+  const similarity_choice c = of_each_row(true);
   const similarity_numbers p = make_similarity(c, {.rows = 77, .keys = 77, .dimension = 20});
   similarity_numbers swapped = p;
   std::swap(swapped.q, swapped.k);
@@ -396,7 +242,7 @@ TEST_P(info_nce_edge, clip_is_symmetric) {
 
 TEST_P(info_nce_edge, rows_may_come_in_any_order) {
   for (const bool symmetric : {false, true}) {
-    const similarity_choice c = summed(symmetric);
+    const similarity_choice c = of_each_row(symmetric);
     constexpr std::int64_t kRows = 77, kDimension = 20;
     const similarity_numbers p =
         make_similarity(c, {.rows = kRows, .keys = kRows, .dimension = kDimension});
@@ -427,7 +273,7 @@ TEST_P(info_nce_edge, rows_may_come_in_any_order) {
 // |x| does not matter where x is normalized, so <dx, x> = 0: within the sum of the bounds.
 TEST_P(info_nce_edge, gradients_of_normalized_rows_are_orthogonal_to_them) {
   for (const bool symmetric : {false, true}) {
-    const similarity_choice c = summed(symmetric);
+    const similarity_choice c = of_each_row(symmetric);
     const similarity_numbers p = make_similarity(c, {.rows = 50, .keys = 50, .dimension = 30});
     const similarity_results r = run_here(c, p);
     const std::vector<expectation> wanted = expect(c, p, GetParam());
@@ -449,7 +295,7 @@ TEST_P(info_nce_edge, gradients_of_normalized_rows_are_orthogonal_to_them) {
 // d loss / d log(scale) = sum_i <q_i, dq_i> where nothing is normalized, from two different paths.
 TEST_P(info_nce_edge, the_scales_gradient_is_that_of_the_queries_along_themselves) {
   for (const bool symmetric : {false, true}) {
-    similarity_choice c = summed(symmetric);
+    similarity_choice c = of_each_row(symmetric);
     c.normalize = false;
     const similarity_numbers p = make_similarity(c, {.rows = 50, .keys = 50, .dimension = 30});
     const similarity_results r = run_here(c, p);
@@ -467,52 +313,11 @@ TEST_P(info_nce_edge, the_scales_gradient_is_that_of_the_queries_along_themselve
   }
 }
 
-TEST_P(info_nce_edge, a_divisor_of_zero_gives_zeros_or_nan) {
-  for (const bool symmetric : {false, true}) {
-    for (const source normalizer : {source::value, source::device}) {
-      for (const bool nan : {false, true}) {
-        similarity_choice c{.symmetric = symmetric};
-        c.normalizer = normalizer;
-        c.reduction = culoss::reduction::sum;
-        c.empty = nan ? culoss::empty_batch::nan : culoss::empty_batch::zero;
-        similarity_numbers p = make_similarity(
-            c, {.rows = 20, .keys = 20, .negatives = symmetric ? 0 : 3, .dimension = 5});
-        p.normalizer = 0;
-        const similarity_results r = run_here(c, p);
-        for (const output& o : r.outputs) {
-          if (o.name.find("correct") == 0 || o.name == "rows_counted") continue;
-          for (const double v : o.values) EXPECT_TRUE(same_bits(v, nan ? kNan : 0.0)) << o.name;
-        }
-        EXPECT_EQ(r["rows_counted"][0], 20);
-      }
-    }
-  }
-}
-
-TEST_P(info_nce_edge, no_rows_give_zeros) {
-  for (const bool symmetric : {false, true}) {
-    for (const bool accumulate : {false, true}) {
-      similarity_choice c{.symmetric = symmetric};
-      c.accumulate = accumulate;
-      const std::int64_t others = symmetric ? 0 : 6;
-      const similarity_numbers p =
-          make_similarity(c, {.rows = 0, .keys = others, .negatives = others, .dimension = 5});
-      const similarity_results r = run_here(c, p);
-      for (const output& o : r.outputs) {
-        const bool stays = accumulate && o.name.find("grad_") == 0 && o.name != "grad_scale";
-        for (std::size_t i = 0; i < o.values.size(); ++i) {
-          EXPECT_EQ(o.values[i], stays ? standing(static_cast<std::int64_t>(i)) : 0.0) << o.name;
-        }
-      }
-    }
-  }
-}
-
 // Float means float products: with TF32 the same call breaks its bound.
 TEST_P(info_nce_edge, tf32_is_only_used_where_it_is_allowed) {
   if (GetParam() == space::cpu) GTEST_SKIP() << "the CPU has no TF32";
   for (const bool symmetric : {false, true}) {
-    similarity_choice c = summed(symmetric);
+    similarity_choice c = of_each_row(symmetric);
     const similarity_numbers p = make_similarity(c, {.rows = 64, .keys = 64, .dimension = 64});
     const std::vector<expectation> wanted = expect(c, p);
     const similarity_results exact = run_here(c, p);

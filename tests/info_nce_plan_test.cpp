@@ -4,9 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
-
-#include "host/similarity_plan.hpp"
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/bits.hpp"
 #include "tests/harness/cuda.hpp"
@@ -15,8 +12,6 @@ namespace culoss_test {
 namespace {
 
 using culoss::similarity_plan;
-using culoss::detail::panel_plan;
-using culoss::detail::plan_ladder;
 
 // Several panels and several tiles in the plans that need least, and a second segment; more rows
 // than two panels of one visit.
@@ -343,63 +338,6 @@ TEST(similarity_workspace, needs_no_memory_of_the_size_of_the_matrix) {
   // 4096 queries and a million keys of 512 in 4 GiB.
   EXPECT_LE(culoss::info_nce_workspace({.queries = 4096, .keys = 1 << 20, .dimension = 512}).least,
             std::size_t{4} << 30);
-}
-
-TEST(plan_ladder, goes_down_to_its_end_and_never_asks_for_more_than_there_is) {
-  std::set<similarity_plan> kinds;
-  for (const std::int64_t rows : {0, 1, 32, 33, 1000, 1055, 2200, 8448, 40000, 1000000}) {
-    for (const std::int64_t columns : {0, 8, 1000, 5000, 65536, 2000000}) {
-      for (const std::int64_t dimension : {1, 512, 513, 768, 1024}) {
-        for (const int flags : {0, 1, 2, 3}) {
-          const bool gradients = flags % 2 == 1, symmetric = flags / 2 == 1;
-          plan_ladder ladder(rows, columns, dimension, gradients, symmetric);
-          std::int64_t least = std::numeric_limits<std::int64_t>::max(), last = least;
-          similarity_plan before = ladder.plan().kind;
-          int steps = 0;
-          for (;; ladder.next()) {
-            const panel_plan plan = ladder.plan();
-            kinds.insert(plan.kind);
-            const bool whole = plan.kind == similarity_plan::one_visit;
-            const std::int64_t panel =
-                plan.rows * (whole ? culoss::detail::round_up(std::max<std::int64_t>(columns, 1), 8)
-                                   : plan.cols);
-            EXPECT_LE(panel, plan.kind == before ? last : panel);
-            before = plan.kind;
-            last = panel;
-            least = std::min(least, panel);
-            EXPECT_GT(plan.rows, 0);
-            EXPECT_GT(plan.cols, 0);
-            EXPECT_EQ(plan.rows % culoss::detail::kFoldBlockRows, 0);
-            EXPECT_EQ(plan.cols % 8, 0);
-            EXPECT_LE(plan.rows, std::max<std::int64_t>(32, culoss::detail::round_up(rows, 32)));
-            EXPECT_LE(plan.cols, std::max<std::int64_t>(8, culoss::detail::round_up(columns, 8)));
-            EXPECT_EQ(plan.kind == similarity_plan::forward_only, !gradients);
-            if (whole) {
-              EXPECT_LE(panel * 4, culoss::detail::kMostPanelBytes);
-              EXPECT_GE(plan.rows, symmetric ? rows : 0);
-            }
-            if (ladder.last()) break;
-            ASSERT_LT(++steps, 64) << rows << " x " << columns;
-          }
-          EXPECT_EQ(last, least);
-          EXPECT_LE(ladder.plan().rows, culoss::detail::kLeastRows);
-          EXPECT_LE(ladder.plan().cols, culoss::detail::kLeastCols);
-        }
-      }
-    }
-  }
-  EXPECT_EQ(kinds.size(), 3u);
-}
-
-TEST(column_splits, cover_the_columns_in_whole_blocks) {
-  for (const std::int64_t rows : {1, 32, 100, 4096, 1000000}) {
-    for (const std::int64_t cols : {1, 255, 1024, 5000, 1000000}) {
-      const std::int64_t splits = culoss::detail::column_splits(rows, cols);
-      EXPECT_GE(splits, 1);
-      EXPECT_LE(splits, 264);
-      EXPECT_GE(cols / splits, splits > 1 ? 4 * culoss::detail::kFoldBlockColumns : cols);
-    }
-  }
 }
 
 }  // namespace

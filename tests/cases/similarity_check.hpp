@@ -123,4 +123,34 @@ class similarity_tally {
   std::string where_;
 };
 
+// A choice with a loss for each row, and the scale as its logarithm.
+inline similarity_choice of_each_row(bool symmetric) {
+  similarity_choice c{.symmetric = symmetric, .log_scale = true};
+  c.reduction = culoss::reduction::none;
+  return c;
+}
+
+// Calls on one execution space that must come back whole.
+class similarity_fixture : public on_each_space {
+ protected:
+  similarity_results run_here(const similarity_choice& c, const similarity_numbers& p) const {
+    similarity_results r = run(c, p, {.where = GetParam()});
+    EXPECT_TRUE(r.status.ok()) << r.status.message();
+    EXPECT_EQ(r.damage, "");
+    return r;
+  }
+  // All values are `expected`, within the bounds that an expectation of them has.
+  static void expect_near(const std::vector<double>& values, double expected,
+                          const expectation& bounds) {
+    ASSERT_EQ(values.size(), bounds.bounds.size());
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      EXPECT_NEAR(values[i], expected, bounds.bounds[i]) << i;
+    }
+  }
+  void expect_correct(const similarity_choice& c, const similarity_numbers& p) const {
+    similarity_tally t;
+    t.expect_correct(c, p, {.where = GetParam()});
+  }
+};
+
 }  // namespace culoss_test

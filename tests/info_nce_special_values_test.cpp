@@ -1,0 +1,187 @@
+// What InfoNCE and CLIP make of zero vectors, of rows that are not finite, of masks that leave
+// nothing and of empty batches.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/cases/similarity_check.hpp"
+#include "tests/harness/bits.hpp"
+
+namespace culoss_test {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+class info_nce_special_values : public similarity_fixture {};
+
+TEST_P(info_nce_special_values, a_zero_vector_has_no_similarity_and_no_gradient) {
+  for (const bool symmetric : {false, true}) {
+    for (const element type : kDeviceElements) {
+      const similarity_choice c = of_each_row(symmetric);
+      similarity_numbers p =
+          make_similarity(c, {.type = type, .rows = 33, .keys = 33, .dimension = 9});
+      std::fill_n(p.q.begin() + 4 * 9, 9, 0.0);
+      std::fill_n(p.k.begin() + 7 * 9, 9, 0.0);
+      const similarity_results r = run_here(c, p);
+      for (std::size_t d = 0; d < 9; ++d) {
+        EXPECT_EQ(r["grad_queries"][4 * 9 + d], 0);
+        EXPECT_EQ(r["grad_keys"][7 * 9 + d], 0);
+      }
+      expect_correct(c, p);
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, a_query_that_is_not_finite_spoils_its_row_and_the_keys) {
+  for (const bool normalize : {false, true}) {
+    for (const double bad : {kNan, std::numeric_limits<double>::infinity()}) {
+      for (const element type : kDeviceElements) {
+        similarity_choice c = of_each_row(false);
+        c.normalize = normalize;
+        similarity_numbers p = make_similarity(
+            c, {.type = type, .rows = 40, .keys = 45, .negatives = 10, .dimension = 12});
+        const similarity_results clean = run_here(c, p);
+        constexpr std::size_t kRow = 17;
+        p.q[kRow * 12 + 5] = bad;
+        const similarity_results r = run_here(c, p);
+        for (const char* name : {"loss", "grad_queries"}) {
+          const std::size_t width = r[name].size() / 40;
+          for (std::size_t i = 0; i < r[name].size(); ++i) {
+            const double expected = i / width == kRow ? kNan : clean[name][i];
+            EXPECT_TRUE(same_bits(r[name][i], expected)) << name << " " << i << " " << bad;
+          }
+        }
+        for (const char* name : {"grad_keys", "grad_negatives", "grad_scale"}) {
+          EXPECT_THAT(r[name], ::testing::Each(::testing::IsNan())) << name;
+        }
+        c.reduction = culoss::reduction::mean;
+        EXPECT_TRUE(std::isnan(run_here(c, p)["loss"][0]));
+      }
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, a_key_that_is_not_finite_spoils_the_rows_that_see_it) {
+  for (const bool normalize : {false, true}) {
+    for (const double bad : {kNan, std::numeric_limits<double>::infinity()}) {
+      for (const bool of_keys : {true, false}) {
+        similarity_choice c = of_each_row(false);
+        c.normalize = normalize;
+        c.masked = true;
+        const similarity_input in{.rows = 40, .keys = 40, .negatives = 20, .dimension = 12};
+        similarity_numbers p = make_similarity(c, in);
+        const similarity_results clean = run_here(c, p);
+        constexpr std::size_t kRow = 6;
+        (of_keys ? p.k : p.n)[kRow * 12 + 3] = bad;
+        const similarity_results r = run_here(c, p);
+        std::int64_t excluded = 0;
+        for (std::size_t i = 0; i < 40; ++i) {
+          const std::int64_t id = (of_keys ? p.key_ids : p.negative_ids)[kRow];
+          const bool sees = p.query_ids[i] != id || (of_keys && i == kRow);
+          excluded += sees ? 0 : 1;
+          EXPECT_TRUE(same_bits(r["loss"][i], sees ? kNan : clean["loss"][i]))
+              << "row " << i << " " << bad << ": " << r["loss"][i];
+          // Rows that a mask excludes must still be finite for the backward.
+          for (std::size_t d = 0; d < 12 && sees; ++d) {
+            EXPECT_TRUE(std::isnan(r["grad_queries"][i * 12 + d])) << i << " " << bad;
+          }
+        }
+        EXPECT_GT(excluded, 0);
+      }
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, rows_without_negatives_count_and_give_nothing) {
+  for (const bool symmetric : {false, true}) {
+    similarity_choice c = of_each_row(symmetric);
+    c.masked = true;
+    similarity_numbers p = make_similarity(
+        c, {.rows = 50, .keys = 50, .negatives = symmetric ? 0 : 7, .dimension = 8});
+    for (auto* ids : {&p.query_ids, &p.key_ids, &p.negative_ids}) {
+      std::fill(ids->begin(), ids->end(), -5);
+    }
+    const similarity_results r = run_here(c, p);
+    for (const output& o : r.outputs) {
+      const bool counts =
+          o.name == "rows_counted" || o.name == "correct" || o.name == "correct_columns";
+      EXPECT_THAT(o.values, ::testing::Each(counts ? 50.0 : 0.0)) << o.name;
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, ids_take_copies_out_of_the_denominator) {
+  for (const bool symmetric : {false, true}) {
+    similarity_choice c = of_each_row(symmetric);
+    constexpr std::int64_t kRows = 20, kCopies = 3, kDimension = 10;
+    const similarity_numbers once =
+        make_similarity(c, {.rows = kRows, .keys = kRows, .dimension = kDimension});
+    similarity_numbers p = once;
+    p.rows = p.keys = kCopies * kRows;
+    p.q.clear(), p.k.clear(), p.query_ids.clear(), p.key_ids.clear();
+    for (std::int64_t copy = 0; copy < kCopies; ++copy) {
+      p.q.insert(p.q.end(), once.q.begin(), once.q.end());
+      p.k.insert(p.k.end(), once.k.begin(), once.k.end());
+      for (std::int64_t i = 0; i < kRows; ++i) {
+        p.query_ids.push_back(i - 7);
+        p.key_ids.push_back(i - 7);
+      }
+    }
+    c.masked = true;
+    expect_correct(c, p);
+    if (symmetric) continue;
+    // exp(l) of every other pair stands there kCopies times: log(1 + kCopies (exp(loss) - 1)).
+    const similarity_results r = run_here(c, p);
+    const std::vector<double> bounds = expect(c, p, GetParam())[0].bounds;
+    c.masked = false;
+    const std::vector<double> single = expect(c, once, GetParam())[0].values;
+    for (std::size_t i = 0; i < bounds.size(); ++i) {
+      EXPECT_NEAR(r["loss"][i], std::log1p(kCopies * std::expm1(single[i % kRows])), bounds[i]);
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, a_divisor_of_zero_gives_zeros_or_nan) {
+  for (const bool symmetric : {false, true}) {
+    for (const source normalizer : {source::value, source::device}) {
+      for (const bool nan : {false, true}) {
+        similarity_choice c{.symmetric = symmetric};
+        c.normalizer = normalizer;
+        c.reduction = culoss::reduction::sum;
+        c.empty = nan ? culoss::empty_batch::nan : culoss::empty_batch::zero;
+        similarity_numbers p = make_similarity(
+            c, {.rows = 20, .keys = 20, .negatives = symmetric ? 0 : 3, .dimension = 5});
+        p.normalizer = 0;
+        const similarity_results r = run_here(c, p);
+        for (const output& o : r.outputs) {
+          if (o.name.find("correct") == 0 || o.name == "rows_counted") continue;
+          for (const double v : o.values) EXPECT_TRUE(same_bits(v, nan ? kNan : 0.0)) << o.name;
+        }
+        EXPECT_EQ(r["rows_counted"][0], 20);
+      }
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, no_rows_give_zeros) {
+  for (const bool symmetric : {false, true}) {
+    for (const bool accumulate : {false, true}) {
+      similarity_choice c{.symmetric = symmetric};
+      c.accumulate = accumulate;
+      const std::int64_t others = symmetric ? 0 : 6;
+      const similarity_numbers p =
+          make_similarity(c, {.rows = 0, .keys = others, .negatives = others, .dimension = 5});
+      const similarity_results r = run_here(c, p);
+      for (const output& o : r.outputs) {
+        const bool stays = accumulate && o.name.find("grad_") == 0 && o.name != "grad_scale";
+        for (std::size_t i = 0; i < o.values.size(); ++i) {
+          EXPECT_EQ(o.values[i], stays ? standing(static_cast<std::int64_t>(i)) : 0.0) << o.name;
+        }
+      }
+    }
+  }
+}
+
+CULOSS_ON_EACH_SPACE(info_nce_special_values);
+
+}  // namespace
+}  // namespace culoss_test
