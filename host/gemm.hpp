@@ -46,6 +46,10 @@ class gemm {
       s = checked(f, "cublasSetPointerMode",
                   cublasSetPointerMode(handle_, CUBLAS_POINTER_MODE_HOST));
     }
+    if (s.ok()) {
+      s = checked(f, "cublasSetAtomicsMode",
+                  cublasSetAtomicsMode(handle_, CUBLAS_ATOMICS_NOT_ALLOWED));
+    }
     // Float stays float, and sums of 16-bit products are not rounded to 16 bits on the way.
     constexpr auto kMode = static_cast<cublasMath_t>(
         CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);

@@ -136,6 +136,12 @@ status clip_of(const cuda& where, const matrix<const T>& images, const matrix<co
   return run(context, where, p, options, out.loss, out.rows_counted);
 }
 
+// A shape that no call accepts needs nothing.
+bool possible(const similarity_shape& s) noexcept {
+  return s.queries >= 0 && s.keys >= 0 && s.negatives >= 0 && s.dimension > 0 &&
+         s.element_bytes > 0;
+}
+
 similarity_extent extent_of(const similarity_shape& shape, bool symmetric) noexcept {
   similarity_extent e;
   e.rows = shape.queries;
@@ -153,10 +159,10 @@ similarity_extent extent_of(const similarity_shape& shape, bool symmetric) noexc
 }  // namespace
 
 similarity_workspace info_nce_workspace(const similarity_shape& shape) noexcept {
-  return workspace_of(extent_of(shape, false));
+  return possible(shape) ? workspace_of(extent_of(shape, false)) : similarity_workspace{};
 }
 similarity_workspace clip_workspace(const similarity_shape& shape) noexcept {
-  return workspace_of(extent_of(shape, true));
+  return possible(shape) ? workspace_of(extent_of(shape, true)) : similarity_workspace{};
 }
 
 status info_nce(const cuda& where, matrix<const float> queries, matrix<const float> keys,

@@ -17,7 +17,8 @@ void check_similarity_options(validator& v, std::int64_t rows, const Options& op
   v.require(!options.temperature.given() || !options.log_scale.given(),
             "both temperature and log_scale are given");
   if (options.temperature.given()) v.temperature("temperature", options.temperature);
-  if (options.log_scale.given()) v.finite("log_scale", options.log_scale);
+  if (options.log_scale.given())
+    v.finite("log_scale", options.log_scale, 88.0f);  // e^88 is a float
   v.check_if_given("row_weights", options.row_weights, rows, "one for each row", role::input);
 }
 

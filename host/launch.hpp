@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/status.hpp"
+#include "host/tuning.hpp"
 
 namespace culoss::detail {
 
@@ -62,11 +63,13 @@ inline dim3 grid_of(long long blocks) noexcept {
 template <class... Parameters, class... Arguments>
 status launch(const device_context& context, void (*kernel)(Parameters...), dim3 grid, int threads,
               int shared_bytes, Arguments&&... arguments) noexcept {
-  constexpr int kAlwaysThere = 48 * 1024;
-  if (shared_bytes > kAlwaysThere) {
-    const status s = checked(
-        context.function, "cudaFuncSetAttribute",
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared_bytes));
+  if (shared_bytes > 0) {
+    // The limit belongs to the kernel, not to the call: always the same one, so that calls from
+    // several threads cannot lower it for each other.
+    const auto limit = static_cast<int>(shared_limit(context.capability));
+    const status s =
+        checked(context.function, "cudaFuncSetAttribute",
+                cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit));
     if (!s.ok()) return s;
   }
   cudaLaunchConfig_t config{};

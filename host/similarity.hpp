@@ -76,6 +76,8 @@ struct similarity_memory {
   float* dv[2];  // and of all keys
 };
 
+static_assert(kFoldBlockRows == kernels::kFoldRows && kFoldBlockColumns == kernels::kFoldColumns);
+
 inline constexpr std::int64_t kColumnSlice = 4096;  // columns that have partial states at a time
 
 inline std::size_t carve(void* base, const similarity_extent& e, const panel_plan& plan,
@@ -96,7 +98,7 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   m.col_coefficients = c.take<kernels::side_coefficients>(symmetric_rows);
   m.col_correct = c.take<unsigned char>(symmetric_rows);
   const std::int64_t blocks = round_up(plan.rows, kFoldBlockRows) / kFoldBlockRows;
-  m.row_partials = c.take<kernels::side_state>((264 + blocks) * kFoldBlockRows);
+  m.row_partials = c.take<kernels::side_state>((kFoldBlocks + blocks) * kFoldBlockRows);
   m.col_partials = c.take<kernels::side_state>(
       e.symmetric ? blocks * std::min(round_up(plan.cols, 8), kColumnSlice) : 0);
   const bool whole = plan.kind == similarity_plan::one_visit;
@@ -303,7 +305,7 @@ class similarity_sweep {
 
   status merge(kernels::side_state* states, const kernels::side_state* partials, std::int64_t count,
                std::int64_t items, bool first) noexcept {
-    return launch(context_, kernels::merge_states, blocks_of(items, kernels::kFoldThreads),
+    return launch(context_, kernels::merge_states, blocks_of(items, kernels::kMergeItems),
                   kernels::kFoldThreads, 0, states, partials, static_cast<int>(count),
                   static_cast<int>(items), first);
   }
@@ -420,8 +422,8 @@ class similarity_sweep {
                           T* g) noexcept {
     const kernels::gradient_sides sides{m_.row_coefficients + row,
                                         p_.symmetric ? m_.col_coefficients + col : nullptr};
-    constexpr std::int64_t kColumns = 2048;  // of a warp, so that few rows use the device too
-    const dim3 grid(static_cast<unsigned>(blocks_of(t.rows, kernels::kGradientThreads / 32)),
+    constexpr std::int64_t kColumns = 1024;  // of a warp, so that few rows use the device too
+    const dim3 grid(static_cast<unsigned>(blocks_of(t.rows, kernels::kGradientRows)),
                     static_cast<unsigned>((t.cols + kColumns - 1) / kColumns));
     return launch(context_, kernels::gradient_tile<T>, grid, kernels::kGradientThreads, 0, t, sides,
                   g, static_cast<long long>(plan_.cols));

@@ -11,6 +11,7 @@ namespace culoss::detail {
 
 inline constexpr std::int64_t kFoldBlockRows = 32;      // rows of a block of fold_tile
 inline constexpr std::int64_t kFoldBlockColumns = 256;  // columns it takes at a time
+inline constexpr std::int64_t kFoldBlocks = 264;        // wanted of a launch: two for each of 132
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
@@ -37,9 +38,9 @@ inline constexpr std::int64_t kLeastRows = 128, kLeastCols = 512;
 
 // In how many splits fold_tile takes a tile's columns, so that few rows use the whole device too.
 constexpr std::int64_t column_splits(std::int64_t rows, std::int64_t cols) {
-  constexpr std::int64_t kBlocks = 264, kLeast = 4 * kFoldBlockColumns;
+  constexpr std::int64_t kLeast = 4 * kFoldBlockColumns;
   const std::int64_t blocks = round_up(rows, kFoldBlockRows) / kFoldBlockRows;
-  const std::int64_t wanted = (kBlocks + blocks - 1) / blocks;
+  const std::int64_t wanted = (kFoldBlocks + blocks - 1) / blocks;
   return std::clamp<std::int64_t>(wanted, 1, std::max<std::int64_t>(1, cols / kLeast));
 }
 

@@ -5,13 +5,9 @@
 
 #include <cstdint>
 
-namespace culoss::detail {
+#include "kernels/row_constants.hpp"
 
-inline constexpr int kPackBytes = 16;  // one load or store
-// Packs that a thread folds into its state with one rescale, over all streams.
-inline constexpr int kBatch = 4;
-inline constexpr int kLaneThreads = 128;
-inline constexpr int kMaxLanePacks = 9;  // packs a lane keeps in registers, at most
+namespace culoss::detail {
 
 enum class row_kernel {
   lanes,      // 8 or 32 lanes of a warp own a row and keep it in registers

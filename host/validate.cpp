@@ -56,7 +56,7 @@ void validator::check_matrix(const char* name, const void* data, std::int64_t ro
                       print(rows), print(cols));
   }
   aligned(name, data, element);
-  remember(name, data, rows, cols * element, ld * element, r);
+  if (!failed() && rows > 0) remember(name, data, rows, cols * element, ld * element, r);
 }
 
 void validator::check_vector(const char* name, const void* data, std::int64_t size,
@@ -122,10 +122,13 @@ void validator::temperature(const char* name, const scalar& s) noexcept {
   check(name, s);
 }
 
-void validator::finite(const char* name, const scalar& s) noexcept {
+void validator::finite(const char* name, const scalar& s, float most) noexcept {
   if (!failed() && !s.on_device() && !std::isfinite(s.value())) {
     result_ = failure(kInvalid, function_, "%s is %g, must be finite", name,
                       static_cast<double>(s.value()));
+  } else if (!failed() && !s.on_device() && s.value() > most) {
+    result_ = failure(kInvalid, function_, "%s is %g, must be at most %g", name,
+                      static_cast<double>(s.value()), static_cast<double>(most));
   }
   check(name, s);
 }

@@ -62,7 +62,7 @@ class validator {
   // Not null where it is on the device; the device's value itself is never read here.
   void check(const char* name, const scalar& s) noexcept;
   void temperature(const char* name, const scalar& s) noexcept;
-  void finite(const char* name, const scalar& s) noexcept;
+  void finite(const char* name, const scalar& s, float most) noexcept;
   // The shared options: how rows are reduced and what multiplies their gradient.
   void reduction(culoss::reduction r, const scalar& normalizer, const scalar& upstream,
                  const vector<const float>& upstream_rows, std::int64_t rows) noexcept;

@@ -5,26 +5,27 @@
 // a matrix to write, C s written once, and the inputs read a second time only by rows_by_block<..,
 // false> (rows that do not fit on chip). Each kernel is one launch for all rows.
 //
-//   rows_by_lanes<Policy, L, P>    L lanes of a warp a row, at most P packs a lane, in registers
-//   rows_by_block<Policy, N, true> N threads a row, the row's raw packs in shared memory
-//   rows_by_block<Policy, N, false> likewise, read again where it is written
-//   rows_elementwise<Policy>       no reduction: a warp for each kSpanPacks * 32 packs
+//   rows_by_lanes<Policy, L, P>      L lanes of a warp a row, at most P packs a lane, in registers
+//   rows_by_block<Policy, N, true>   N threads a row, the row's raw packs in shared memory
+//   rows_by_block<Policy, N, false>  likewise, read again where it is written
+//   rows_elementwise<Policy>         no reduction: a warp for each kSpanPacks * 32 packs
 //
 // A Policy is built for one row by each thread that works on it, and has
-//   arguments                      a plain struct with `stream<T> in[kStreams]`, `out`, `ld`,
-//   `rows`, `cols` value, kStreams, kAbsent       element type; number of inputs; what a missing
-//   column reads as skip(), fill()                 whether the row's inputs are not to be read;
-//   what is written then state, identity(), add(), merge()     the reduction, in a tree fixed by
-//   width and alignment coefficients, finish(state)    what every element needs to know of its row
-//   write(state, coefficients)     the row's own outputs, by one thread
-//   zero(coefficients)             whether the row's gradient is 0 whatever its elements
-//   apply(coefficients, x, column) replaces the elements x[0] by the results
+//   arguments                   a plain struct with `stream<T> in[kStreams]`, out, ld, rows, cols
+//   value, kStreams, kAbsent    element type; number of inputs; what a missing column reads as
+//   skip(), fill()              whether the row is not to be read; what is written then
+//   write_skipped()             the row's own outputs in that case, by one thread
+//   state, identity(), add(), merge()   the reduction, in a tree fixed by width and alignment
+//   coefficients, finish(state)         what every element needs to know of its row
+//   write(state, coefficients)          the row's own outputs, by one thread
+//   zero(coefficients)                  whether the row's gradient is 0 whatever its elements
+//   apply(coefficients, x, column)      replaces the elements x[0] by the results
 #pragma once
 
 #include <cub/block/block_reduce.cuh>
 
-#include "host/tuning.hpp"
 #include "kernels/math.cuh"
+#include "kernels/row_constants.hpp"
 #include "kernels/vector_io.cuh"
 #include "kernels/warp.cuh"
 
@@ -232,28 +233,37 @@ __global__ void __launch_bounds__(kThreads)
   }
   const auto merge = [&](const auto& x, const auto& y) { return policy.merge(x, y); };
   s = block_reduce(scratch).Reduce(s, merge);
+  typename Policy::coefficients mine;
   if (thread == 0) {
-    const typename Policy::coefficients mine = policy.finish(s);
-    policy.write(s, mine);
+    mine = policy.finish(s);
     shared_coefficients = mine;
   }
+  if (a.out != nullptr) __syncthreads();
+  if (thread == 0) policy.write(s, mine);  // while the others go on
   if (a.out == nullptr) return;
-  __syncthreads();
   const typename Policy::coefficients c = shared_coefficients;
   if (policy.zero(c)) {
     r.fill_row(0.0f, thread, kThreads);
     return;
   }
-#pragma unroll 4
-  for (int k = thread; k < packs; k += kThreads) {
-    pack<T> p[Policy::kStreams];
-    if constexpr (kOnChip) {
+  for (int k = thread; k < packs; k += kBatchPacks * kThreads) {
+    pack<T> p[kBatchPacks][Policy::kStreams];  // loads of a batch do not wait for its stores
 #pragma unroll
-      for (int i = 0; i < Policy::kStreams; ++i) p[i].raw = chip[i * packs + k];
-    } else {
-      r.template load<cache::streaming>(k, p);
+    for (int b = 0; b < kBatchPacks; ++b) {
+      const int at = k + b * kThreads;
+      if (at >= packs) break;
+      if constexpr (kOnChip) {
+#pragma unroll
+        for (int i = 0; i < Policy::kStreams; ++i) p[b][i].raw = chip[i * packs + at];
+      } else {
+        r.template load<cache::streaming>(at, p[b]);
+      }
     }
-    r.store(policy, c, p, k);
+#pragma unroll
+    for (int b = 0; b < kBatchPacks; ++b) {
+      const int at = k + b * kThreads;
+      if (at < packs) r.store(policy, c, p[b], at);
+    }
   }
 }
 
@@ -268,7 +278,7 @@ __global__ void __launch_bounds__(kSpanThreads)
   if (row >= a.rows) return;
   const row_of<Policy> r(a, row);
   const Policy policy(a, row);
-  const int begin = static_cast<int>(span % spans_of_row) * (32 * kSpanPacks) + lane;
+  const int begin = static_cast<int>(span - row * spans_of_row) * (32 * kSpanPacks) + lane;
   const bool skipped = policy.skip();
   const int packs = r.first.packs();
 

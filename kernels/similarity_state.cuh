@@ -39,7 +39,7 @@ __device__ inline side_state merge(const side_state& a, const side_state& b) {
 }
 
 // What each element needs of its row or column: p = slope 2^(l - shift), target for the positive.
-struct side_coefficients {
+struct alignas(16) side_coefficients {
   float shift;
   float slope;
   float target;

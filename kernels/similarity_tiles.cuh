@@ -1,13 +1,13 @@
 // The two kernels between the matrix products of a loss over similarities.
 //
-// A tile S = Q K^T is float, row-major, on the raw embeddings; l_ij = S_ij * (bits * r_i) * c_j
-// with r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1.
+// A tile S = Q K^T is float, row-major, on the raw embeddings; l_ij = S_ij * (bits * r_i) * c_j with
+// r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1.
+//
 //   fold_tile      reads the tile once (4 bytes an element) and reduces it to row states and, where
-//                  asked, column states, from one exponential an element; partial states are merged
-//                  in a fixed order by merge_states
-//   gradient_tile  reads it once and writes G_ij = dl_ij r_i c_j in the embeddings' type (4 + 2
-//   bytes an
-//                  element), the positive's -1 folded in before rounding
+//                  asked, column states, from one exponential an element; merge_states merges partial
+//                  states in a fixed order
+//   gradient_tile  reads it once and writes G_ij = dl_ij r_i c_j in the embeddings' type (4 + 2 bytes),
+//                  the positive's -1 folded in before rounding
 #pragma once
 
 #include "kernels/similarity_state.cuh"
@@ -21,11 +21,12 @@ inline constexpr int kFoldRowsOfWarp = 4;
 inline constexpr int kFoldRows = kFoldWarps * kFoldRowsOfWarp;  // of a block
 inline constexpr int kFoldColumnsOfLane = 8;
 inline constexpr int kFoldColumns = 32 * kFoldColumnsOfLane;  // at a time
-inline constexpr int kGradientThreads = 256;
+inline constexpr int kGradientThreads = 256, kGradientRowsOfWarp = 4;
+inline constexpr int kGradientRows = kGradientThreads / 32 * kGradientRowsOfWarp;  // of a block
 
 // How far below the rows' shift a column's largest element may lie before the column takes its own
-// exponentials: float's 2^-126 is far enough below 2^-90 for the rest of the column.
-inline constexpr float kFarBits = 90.0f;
+// exponentials: float's 2^-126 is far enough below 2^-60 for the rest of the column.
+inline constexpr float kFarBits = 60.0f;
 
 struct similarity_tile {
   const float* s;
@@ -217,14 +218,28 @@ __global__ void __launch_bounds__(kFoldThreads)
   }
 }
 
-// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in
-// order.
+inline constexpr int kMergeItems = 32, kMergeParts = kFoldThreads / kMergeItems;
+
+// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in order:
+// eight threads an item, each for a run of partials.
 __global__ void __launch_bounds__(kFoldThreads)
     merge_states(side_state* states, const side_state* partials, int count, int items, bool first) {
-  const int i = static_cast<int>(blockIdx.x) * kFoldThreads + static_cast<int>(threadIdx.x);
-  if (i >= items) return;
-  side_state s = first ? no_state() : states[i];
-  for (int k = 0; k < count; ++k) s = merge(s, partials[static_cast<long long>(k) * items + i]);
+  __shared__ side_state parts[kMergeParts][kMergeItems];
+  const int lane = static_cast<int>(threadIdx.x) % kMergeItems;
+  const int part = static_cast<int>(threadIdx.x) / kMergeItems;
+  const int i = static_cast<int>(blockIdx.x) * kMergeItems + lane;
+  const int of_a_part = (count + kMergeParts - 1) / kMergeParts;
+  const int begin = part * of_a_part;
+  const int end = begin + of_a_part < count ? begin + of_a_part : count;
+  side_state s = no_state();
+  if (i < items) {
+    for (int k = begin; k < end; ++k) s = merge(s, partials[static_cast<long long>(k) * items + i]);
+  }
+  parts[part][lane] = s;
+  __syncthreads();
+  if (part != 0 || i >= items) return;
+  s = first ? no_state() : states[i];
+  for (int k = 0; k < kMergeParts; ++k) s = merge(s, parts[k][lane]);
   states[i] = s;
 }
 
@@ -233,53 +248,83 @@ struct gradient_sides {
   const side_coefficients* cols;  // likewise, or null: one direction only
 };
 
-// A warp a row, 8 columns a lane at a time.
+// Four columns at `at`: one access of 8 or 16 bytes.
+template <class T>
+__device__ void store_four(T* at, const float (&x)[4]) {
+  if constexpr (sizeof(T) == 4) {
+    *reinterpret_cast<float4*>(at) = make_float4(x[0], x[1], x[2], x[3]);
+  } else {
+    const float twice[8] = {x[0], x[1], x[2], x[3], 0.0f, 0.0f, 0.0f, 0.0f};
+    const uint4 raw = repack<T>(twice).raw;
+    *reinterpret_cast<uint2*>(at) = make_uint2(raw.x, raw.y);
+  }
+}
+
+// A warp takes four rows, so that what belongs to a column is loaded once for them; a lane two runs of
+// four columns, as in fold_tile.
 template <class T>
 __global__ void __launch_bounds__(kGradientThreads)
     gradient_tile(const __grid_constant__ similarity_tile t,
                   const __grid_constant__ gradient_sides sides, T* g, long long ld) {
-  constexpr int kSpan = 8;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int row =
-      static_cast<int>(blockIdx.x) * (kGradientThreads / 32) + static_cast<int>(threadIdx.x) / 32;
+  constexpr int kRows = kGradientRowsOfWarp, kSpan = kFoldColumnsOfLane;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int row = static_cast<int>(blockIdx.x) * kGradientRows + warp * kRows;
   if (row >= t.rows) return;
-  const side_coefficients of_row = sides.rows[row];
-  const float scale = t.row_scale(row);
-  const float r = (t.row_norms != nullptr ? t.row_norms[row] : 1.0f) * t.numbers->row_factor;
-  const float column_factor = t.numbers->column_factor;
-  const int stride = static_cast<int>(gridDim.y) * 32 * kSpan;
-  for (int j0 = (static_cast<int>(blockIdx.y) * 32 + lane) * kSpan; j0 < t.cols; j0 += stride) {
-    float x[kSpan];
-    t.load(row, j0, 0.0f, x);
-    const bool positives = t.meets_positives(row, 1, j0, kSpan);
+  const float column_factor = t.numbers->column_factor, row_factor = t.numbers->row_factor;
+  const int stride = static_cast<int>(gridDim.y) * kFoldColumns;
+  for (int first = static_cast<int>(blockIdx.y) * kFoldColumns; first < t.cols; first += stride) {
+    const int column[2] = {first + 4 * lane, first + 128 + 4 * lane};
+    const bool positives = t.meets_positives(row, kRows, first, kFoldColumns);
+    float x[kRows][kSpan], norm[kSpan];
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int run = 0; run < 2; ++run) {
+        float four[4];
+        t.load(row + i, column[run], 0.0f, four);
+#pragma unroll
+        for (int k = 0; k < 4; ++k) x[i][4 * run + k] = four[k];
+      }
+    }
+    side_coefficients of_column[kSpan] = {};
 #pragma unroll
     for (int k = 0; k < kSpan; ++k) {
-      const int j = j0 + k;
-      if (j >= t.cols) continue;
-      const float norm = t.col_norm(j);
-      const float l = x[k] * scale * norm;
-      const bool positive = positives && t.is_positive(row, j);
-      float d = positive ? of_row.target : of_row.slope * exp2_approx(l - of_row.shift);
-      if (sides.cols != nullptr) {
-        const side_coefficients c = sides.cols[j];
-        d += positive ? c.target : c.slope * exp2_approx(l - c.shift);
-      }
-      if (!positive && t.is_masked(row, j)) d = 0.0f;
-      x[k] = d * (r * (norm * column_factor));
+      const int j = column[k / 4] + k % 4;
+      norm[k] = j < t.cols ? t.col_norm(j) : 0.0f;
+      if (sides.cols != nullptr && j < t.cols) of_column[k] = sides.cols[j];
     }
-    T* const at = g + row * ld + j0;
-    if (j0 + kSpan <= t.cols) {  // ld is a multiple of 8
 #pragma unroll
-      for (int k = 0; k < kSpan; k += pack<T>::kSize) {
-        float part[pack<T>::kSize];
+    for (int i = 0; i < kRows; ++i) {
+      if (row + i >= t.rows) break;
+      const side_coefficients of_row = sides.rows[row + i];
+      const float scale = t.row_scale(row + i);
+      const float r = (t.row_norms != nullptr ? t.row_norms[row + i] : 1.0f) * row_factor;
+      T* const at = g + (row + i) * ld;
 #pragma unroll
-        for (int e = 0; e < pack<T>::kSize; ++e) part[e] = x[k + e];
-        *reinterpret_cast<uint4*>(at + k) = repack<T>(part).raw;
-      }
-    } else {
+      for (int run = 0; run < 2; ++run) {
+        float d[4];
 #pragma unroll
-      for (int k = 0; k < kSpan; ++k) {
-        if (j0 + k < t.cols) at[k] = from_float<T>(x[k]);
+        for (int e = 0; e < 4; ++e) {
+          const int k = 4 * run + e, j = column[run] + e;
+          const float l = x[i][k] * scale * norm[k];
+          const side_coefficients& c = of_column[k];
+          d[e] = of_row.slope * exp2_approx(l - of_row.shift);
+          if (sides.cols != nullptr) d[e] += c.slope * exp2_approx(l - c.shift);
+          if (positives && t.is_positive(row + i, j)) {
+            d[e] = of_row.target + c.target;
+          } else if (j < t.cols && t.is_masked(row + i, j)) {
+            d[e] = 0.0f;
+          }
+          d[e] *= r * (norm[k] * column_factor);
+        }
+        if (column[run] + 4 <= t.cols) {  // ld is a multiple of 8
+          store_four(at + column[run], d);
+          continue;
+        }
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          if (column[run] + e < t.cols) at[column[run] + e] = from_float<T>(d[e]);
+        }
       }
     }
   }

@@ -5,7 +5,7 @@
 //   culoss::cuda gpu{.stream = stream, .workspace = scratch, .blas = &blas};
 //
 // Each call that is given a handle sets on it, in this order: the stream, the workspace (setting a
-// stream resets it), host pointer mode and the math mode; a borrowed handle keeps these settings.
+// stream resets it), host pointer mode, no atomics, and the math mode; a borrowed handle keeps these settings.
 // cuBLAS promises equal bits for equal calls on one stream with a workspace of its own.
 // One handle serves one call at a time: use one per host thread and per stream.
 #pragma once

@@ -1,10 +1,11 @@
-// InfoNCE and CLIP: from the state of a row (and of its column) to the loss, to the gradient of the
-// scale and to the coefficients of the similarities' gradient.
+// InfoNCE and CLIP: from the state of a row (and of its column) to the loss, to the gradient of the scale
+// and to the coefficients of the similarities' gradient. With the statistics of the columns other than
+// the positive, z = sum exp(l_j - m):
 //
-// With the statistics of the columns other than the positive, z = sum exp(l_j - m):
-//   d = (l_t - m) - log z    loss = softplus(-d)    q = 1 - p_t = sigmoid(-d)    p_j = q exp(l_j -
-//   m) / z dloss / dlog_scale = sum_j p_j l_j - l_t = q (sum_j exp(l_j - m) (l_j - m) / z - (l_t -
-//   m))
+//   d = (l_t - m) - log z     loss = softplus(-d)
+//   q = 1 - p_t = sigmoid(-d)     p_j = q exp(l_j - m) / z
+//
+//   dloss / dlog_scale = sum_j p_j l_j - l_t = q (sum_j exp(l_j - m) (l_j - m) / z - (l_t - m))
 #pragma once
 
 #include <cub/block/block_reduce.cuh>

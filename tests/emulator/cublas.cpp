@@ -158,6 +158,9 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t h, cublasMath_t mode) {
   return with_handle("cublasSetMathMode", h,
                      [&] { return h->math_mode = mode, CUBLAS_STATUS_SUCCESS; });
 }
+cublasStatus_t cublasSetAtomicsMode(cublasHandle_t h, cublasAtomicsMode_t) {
+  return with_handle("cublasSetAtomicsMode", h, [] { return CUBLAS_STATUS_SUCCESS; });
+}
 cublasStatus_t cublasGetMathMode(cublasHandle_t h, cublasMath_t* mode) {
   return with_handle("cublasGetMathMode", h,
                      [&] { return *mode = h->math_mode, CUBLAS_STATUS_SUCCESS; });
