@@ -144,9 +144,10 @@ TEST_F(cublas, is_set_up_anew_by_each_call) {
       const std::string name = simt::call_name(i);
       if (name.find("cublasSet") == 0) names.push_back(name.substr(0, name.find("_v2")));
     }
-    names.resize(4);
+    names.resize(5);
     const std::vector<std::string> order = {"cublasSetStream", "cublasSetWorkspace",
-                                            "cublasSetPointerMode", "cublasSetMathMode"};
+                                            "cublasSetPointerMode", "cublasSetAtomicsMode",
+                                            "cublasSetMathMode"};
     EXPECT_EQ(names, order);
   }
 }

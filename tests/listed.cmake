@@ -1,4 +1,5 @@
 # Every test file stands in a list of CMakeLists.txt. Definitions: listed, joined by commas; folder.
+cmake_policy(VERSION 3.25)
 string(REPLACE "," ";" listed "${listed}")
 file(GLOB files ${folder}/*_test.cpp)
 foreach(file IN LISTS files)
