@@ -37,6 +37,11 @@
 // are all masked: loss 0, gradient 0. N = M = 1 likewise. A divisor of exactly 0: loss 0, gradients
 // 0 (`empty` restores NaN). N = 0: losses 0, gradients 0.
 //
+// Ranges on `cuda`: with `normalize` the product |q_i| |k_j| must be a normal float, as the
+// similarities are of the raw embeddings; for half, gradients of similarities that lie below 2^-38
+// of what the shortest embedding can get are lost to half's range, so that vectors far shorter than
+// the others cost them accuracy (bf16 has float's range).
+//
 // On `cuda`: needs `blas`; asynchronous as core.hpp says, cuBLAS included; can be captured. Memory:
 // O((N + M + K) D + panel), where the panel is what the workspace allows: see info_nce_workspace.
 // Deterministic on one stream with one workspace size; another size gives another plan, whose
