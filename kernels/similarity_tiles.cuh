@@ -1,13 +1,13 @@
 // The two kernels between the matrix products of a loss over similarities.
 //
-// A tile S = Q K^T is float, row-major, on the raw embeddings; l_ij = S_ij * (bits * r_i) * c_j with
-// r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1.
+// A tile S = Q K^T is float, row-major, on the raw embeddings; l_ij = S_ij * (bits * r_i) * c_j
+// with r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1.
 //
-//   fold_tile      reads the tile once (4 bytes an element) and reduces it to row states and, where
-//                  asked, column states, from one exponential an element; merge_states merges partial
-//                  states in a fixed order
-//   gradient_tile  reads it once and writes G_ij = dl_ij r_i c_j in the embeddings' type (4 + 2 bytes),
-//                  the positive's -1 folded in before rounding
+//   fold_tile      reads the tile once (4 bytes an element) and reduces it to row states and,
+//                  where asked, column states, from one exponential an element; merge_states
+//                  merges partial states in a fixed order
+//   gradient_tile  reads it once and writes G_ij = dl_ij r_i c_j in the embeddings' type (4 + 2
+//                  bytes), the positive's -1 folded in before rounding
 #pragma once
 
 #include "kernels/similarity_state.cuh"
@@ -220,8 +220,8 @@ __global__ void __launch_bounds__(kFoldThreads)
 
 inline constexpr int kMergeItems = 32, kMergeParts = kFoldThreads / kMergeItems;
 
-// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in order:
-// eight threads an item, each for a run of partials.
+// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in
+// order: eight threads an item, each for a run of partials.
 __global__ void __launch_bounds__(kFoldThreads)
     merge_states(side_state* states, const side_state* partials, int count, int items, bool first) {
   __shared__ side_state parts[kMergeParts][kMergeItems];
@@ -260,8 +260,8 @@ __device__ void store_four(T* at, const float (&x)[4]) {
   }
 }
 
-// A warp takes four rows, so that what belongs to a column is loaded once for them; a lane two runs of
-// four columns, as in fold_tile.
+// A warp takes four rows, so that what belongs to a column is loaded once for them; a lane two runs
+// of four columns, as in fold_tile.
 template <class T>
 __global__ void __launch_bounds__(kGradientThreads)
     gradient_tile(const __grid_constant__ similarity_tile t,

@@ -5,9 +5,9 @@
 //   culoss::cuda gpu{.stream = stream, .workspace = scratch, .blas = &blas};
 //
 // Each call that is given a handle sets on it, in this order: the stream, the workspace (setting a
-// stream resets it), host pointer mode, no atomics, and the math mode; a borrowed handle keeps them.
+// stream resets it), host pointer mode, no atomics, the math mode; a borrowed handle keeps them.
 // cuBLAS promises equal bits for equal calls on one stream with a workspace of its own.
-// A handle belongs to the device that was current when it was made; use it with that device current.
+// A handle belongs to the device that was current when it was made: use it with that one current.
 // One handle serves one call at a time: use one per host thread and per stream.
 #pragma once
 

@@ -65,8 +65,8 @@ CULOSS_API status log_softmax(const cpu&, matrix<const double> logits,
 
 // Backward of softmax from its output p and the upstream gradient g:
 //   grad_logits_j = p_j (g_j - sum_k g_k p_k) / T
-// A column with p_j = 0 gets 0 whatever g_j, as long as the difference is finite. May be in place of
-// either input.
+// A column with p_j = 0 gets 0 whatever g_j, as long as the difference is finite. May be in place
+// of either input.
 CULOSS_API status softmax_backward(const cuda&, matrix<const float> probabilities,
                                    matrix<const float> grad_probabilities,
                                    matrix<float> grad_logits, const softmax_options& = {}) noexcept;

@@ -1,6 +1,6 @@
-// InfoNCE and CLIP: from the state of a row (and of its column) to the loss, to the gradient of the scale
-// and to the coefficients of the similarities' gradient. With the statistics of the columns other than
-// the positive, z = sum exp(l_j - m):
+// InfoNCE and CLIP: from the state of a row (and of its column) to the loss, to the gradient of the
+// scale and to the coefficients of the similarities' gradient. With the statistics of the columns
+// other than the positive, z = sum exp(l_j - m):
 //
 //   d = (l_t - m) - log z     loss = softplus(-d)
 //   q = 1 - p_t = sigmoid(-d)     p_j = q exp(l_j - m) / z
