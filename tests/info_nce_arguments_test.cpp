@@ -159,6 +159,7 @@ TEST(InfoNceArguments, OneScale) {
   }
   clip_refused("log_scale is inf, must be finite",
                [](auto& a) { a.options.log_scale = kNotFinite; });
+  clip_refused("log_scale is 89, must be at most 88", [](auto& a) { a.options.log_scale = 89; });
   clip_refused("log_scale was given as a null pointer",
                [](auto& a) { a.options.log_scale = static_cast<const float*>(nullptr); });
   clip_refused("both temperature and log_scale are given",
