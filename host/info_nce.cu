@@ -14,16 +14,10 @@ void set_options(similarity_problem<T>& p, const Options& o, const vector<float>
   p.normalize = o.normalize;
   p.allow_tf32 = o.allow_tf32;
   p.accumulate = o.accumulate;
-  p.nan_if_empty = o.empty == empty_batch::nan;
   p.call.logarithm = o.log_scale.given();
   p.call.scale = argument(p.call.logarithm ? o.log_scale : o.temperature);
-  p.call.row_weights = o.row_weights.data;
   // A mean divides by the number of rows, whatever their weights.
-  const bool own_divisor = o.reduction == reduction::mean && !o.normalizer.given();
-  const scalar divisor = own_divisor ? scalar(static_cast<float>(p.queries.rows)) : o.normalizer;
-  p.call.by = {
-      argument(o.upstream), o.upstream_rows.data, own_divisor || o.normalizer.given(), nullptr,
-      argument(divisor),    p.nan_if_empty};
+  p.call.by = scale_of(o, static_cast<double>(p.queries.rows));
   (none ? p.row_loss : p.loss) = loss.data;
 }
 
@@ -67,7 +61,7 @@ status run(const device_context& context, const cuda& where, const similarity_pr
   } else {
     s = sweep.run_without_rows();
     if (s.ok()) {
-      s = write_empty_loss(context, loss, options.reduction, options.normalizer, options.empty);
+      s = write_empty_loss(context, loss.data, options);
     }
     if (s.ok()) s = clear(context, p.grad_scale, 0, sizeof(float));
     if (s.ok()) s = clear(context, p.correct, 0, sizeof(std::int64_t));
@@ -136,10 +130,13 @@ status clip_of(const cuda& where, const matrix<const T>& images, const matrix<co
   return run(context, where, p, options, out.loss, out.rows_counted);
 }
 
-// A shape that no call accepts needs nothing.
+// A shape that no call accepts needs nothing; nor does one with more elements than addresses, of
+// which the arithmetic of the plans knows nothing.
 bool possible(const similarity_shape& s) noexcept {
-  return s.queries >= 0 && s.keys >= 0 && s.negatives >= 0 && s.dimension > 0 &&
-         s.element_bytes > 0;
+  constexpr std::int64_t kMost = std::int64_t{1} << 48;
+  const auto exist = [&](std::int64_t rows) { return rows >= 0 && rows <= kMost / s.dimension; };
+  return s.dimension > 0 && s.dimension <= kMost && s.element_bytes > 0 && exist(s.queries) &&
+         exist(s.keys) && exist(s.negatives);
 }
 
 similarity_extent extent_of(const similarity_shape& shape, bool symmetric) noexcept {

@@ -56,17 +56,16 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
   const std::int64_t rows = queries.rows;
   v.positives(options.positive_offset, rows, keys.rows);
   check_similarity_options(v, rows, options);
+  // Ids of the queries need ids of all that they are compared with; others may be given, too.
   const bool masked = !options.query_ids.empty();
-  if (masked) {
-    v.check("query_ids", options.query_ids, rows, "queries.rows", role::input);
-    if (options.in_batch) {
-      v.check("key_ids", options.key_ids, keys.rows, "keys.rows", role::input);
-    }
-    if (has_negatives) {
-      v.check("negative_ids", options.negative_ids, negatives.rows, "negatives.rows", role::input);
-    }
+  v.check_if_given("query_ids", options.query_ids, rows, "queries.rows", role::input);
+  if ((masked && options.in_batch) || !options.key_ids.empty()) {
+    v.check("key_ids", options.key_ids, keys.rows, "keys.rows", role::input);
   }
-  v.require(masked || (options.key_ids.empty() && options.negative_ids.empty()),
+  if ((masked && has_negatives) || !options.negative_ids.empty()) {
+    v.check("negative_ids", options.negative_ids, negatives.rows, "negatives.rows", role::input);
+  }
+  v.require(masked || rows == 0 || (options.key_ids.empty() && options.negative_ids.empty()),
             "key_ids or negative_ids are given, but query_ids are not");
   if (options.reduction == reduction::none) {
     v.check_if_given("loss", outputs.loss, rows, "queries.rows, as reduction is none",

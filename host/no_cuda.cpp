@@ -1,16 +1,11 @@
 // The `cuda` functions of a build without CUDA: the same symbols, each of which says so.
 #include <culoss/culoss.hpp>
 
-#include "host/status.hpp"
+#include "host/no_cuda.hpp"
 
 namespace culoss {
-namespace {
 
-status without_cuda(const char* function) noexcept {
-  return detail::failure(status_code::unsupported, function, "this build is without CUDA");
-}
-
-}  // namespace
+using detail::without_cuda;
 
 status read_faults(const cuda&, const fault_record*, faults*) noexcept {
   return without_cuda("read_faults");
@@ -61,40 +56,6 @@ status log_softmax_backward(const cuda&, matrix<const half>, matrix<const half>,
 status log_softmax_backward(const cuda&, matrix<const bf16>, matrix<const bf16>, matrix<bf16>,
                             const softmax_options&) noexcept {
   return without_cuda("log_softmax_backward");
-}
-
-std::size_t cross_entropy_workspace_bytes(std::int64_t, std::int64_t) noexcept { return 0; }
-
-status cross_entropy(const cuda&, matrix<const float>, label_view,
-                     const cross_entropy_outputs<float>&, const cross_entropy_options&) noexcept {
-  return without_cuda("cross_entropy");
-}
-status cross_entropy(const cuda&, matrix<const half>, label_view,
-                     const cross_entropy_outputs<half>&, const cross_entropy_options&) noexcept {
-  return without_cuda("cross_entropy");
-}
-status cross_entropy(const cuda&, matrix<const bf16>, label_view,
-                     const cross_entropy_outputs<bf16>&, const cross_entropy_options&) noexcept {
-  return without_cuda("cross_entropy");
-}
-
-status cross_entropy_backward(const cuda&, matrix<const float>, label_view,
-                              vector<const row_statistics<float>>,
-                              const cross_entropy_backward_outputs<float>&,
-                              const cross_entropy_options&) noexcept {
-  return without_cuda("cross_entropy_backward");
-}
-status cross_entropy_backward(const cuda&, matrix<const half>, label_view,
-                              vector<const row_statistics<float>>,
-                              const cross_entropy_backward_outputs<half>&,
-                              const cross_entropy_options&) noexcept {
-  return without_cuda("cross_entropy_backward");
-}
-status cross_entropy_backward(const cuda&, matrix<const bf16>, label_view,
-                              vector<const row_statistics<float>>,
-                              const cross_entropy_backward_outputs<bf16>&,
-                              const cross_entropy_options&) noexcept {
-  return without_cuda("cross_entropy_backward");
 }
 
 cublas::~cublas() { release(); }

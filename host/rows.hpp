@@ -3,8 +3,11 @@
 
 #include "host/launch.hpp"
 #include "host/tuning.hpp"
+#include "kernels/divisor.cuh"
+#include "kernels/labels.cuh"
 #include "kernels/reduce.cuh"
 #include "kernels/row_softmax.cuh"
+#include "kernels/row_strided.cuh"
 
 namespace culoss::detail {
 
@@ -14,6 +17,35 @@ inline kernels::scalar_argument argument(const scalar& s) noexcept {
 template <class T>
 kernels::stream<T> stream_of(const matrix<const T>& m) noexcept {
   return {m.data, m.ld};
+}
+template <class T>
+kernels::target<T> target_of(const matrix<T>& m) noexcept {
+  return {m.data, m.ld};
+}
+
+inline kernels::labels labels_of(const label_view& labels, std::int64_t ignore_index,
+                                 std::int64_t classes, std::int64_t background) noexcept {
+  return {labels.data, labels.wide, ignore_index, classes, background};
+}
+inline kernels::softcap cap_of(float cap) noexcept {
+  return {cap, cap == 0.0f ? 0.0f : 1.0f / cap};
+}
+
+// What every loss's options say in the same words. A mean divides by what `counted` will hold, or
+// else by `known`, unless the caller gave a normalizer.
+template <class Options>
+bool counts_divisor(const Options& o) noexcept {
+  return o.reduction == reduction::mean && !o.normalizer.given();
+}
+template <class Options>
+kernels::gradient_scale scale_of(const Options& o, double known,
+                                 const kernels::totals* counted = nullptr) noexcept {
+  const bool own = counts_divisor(o);
+  const scalar& n = o.normalizer;
+  return {argument(o.upstream), o.upstream_rows.data, o.row_weights.data,
+          kernels::divisor{own || n.given(), own ? known : static_cast<double>(n.value()),
+                           own ? counted : nullptr, n.on_device() ? n.device() : nullptr,
+                           o.empty == empty_batch::nan}};
 }
 
 // Kernels count the columns of a row in 32 bits, with room for the ends of a loop.
@@ -32,8 +64,10 @@ status launch_rows(const device_context& context, const typename Policy::argumen
   constexpr int kBytes = static_cast<int>(sizeof(T));
   const bool aligned = reinterpret_cast<std::uintptr_t>(a.in[0].data) % kPackBytes == 0 &&
                        (a.rows == 1 || a.in[0].ld * kBytes % kPackBytes == 0);
+  bool writes = false;
+  for (const kernels::target<T>& out : a.out) writes = writes || out.data != nullptr;
   const row_plan plan =
-      plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, a.out != nullptr);
+      plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
   const auto run = [&](auto kernel) noexcept {
@@ -66,6 +100,33 @@ status launch_elementwise(const device_context& context,
                 (a.rows * of_a_row + kSpans - 1) / kSpans, kernels::kSpanThreads, 0, a, of_a_row);
 }
 
+// The same policies on rows whose columns are not innermost.
+template <class Policy>
+status launch_strided(const device_context& context, const typename Policy::arguments& a,
+                      bool has_state) noexcept {
+  using enum kernels::strided_source;
+  const strided_plan plan =
+      plan_strided(context.capability, a.cols, static_cast<int>(sizeof(typename Policy::value)),
+                   !has_state && a.out[0].data != nullptr);
+  const long long rows_of_block = kStridedThreads / plan.groups;
+  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
+  const auto run = [&](auto kernel) noexcept {
+    return launch(context, kernel, blocks, kStridedThreads, plan.shared_bytes, a);
+  };
+  constexpr int kMany = kStridedGroups;
+  const bool few = plan.groups == 1;
+  if (has_state) {
+    return few ? run(kernels::rows_strided<Policy, 1, saved>)
+               : run(kernels::rows_strided<Policy, kMany, saved>);
+  }
+  if (plan.on_chip) {
+    return few ? run(kernels::rows_strided<Policy, 1, on_chip>)
+               : run(kernels::rows_strided<Policy, kMany, on_chip>);
+  }
+  return few ? run(kernels::rows_strided<Policy, 1, two_reads>)
+             : run(kernels::rows_strided<Policy, kMany, two_reads>);
+}
+
 inline status clear(const device_context& context, void* p, int value, std::size_t bytes) noexcept {
   if (p == nullptr) return {};
   return checked(context.function, "cudaMemsetAsync",
@@ -74,20 +135,20 @@ inline status clear(const device_context& context, void* p, int value, std::size
 
 // The scalar loss of no rows at all: 0, or NaN where a zero divisor is to give that (all bits set
 // are a NaN). A normalizer on the device cannot be looked at: it counts as not 0.
-inline status write_empty_loss(const device_context& context, const vector<float>& loss,
-                               reduction r, const scalar& normalizer, empty_batch empty) noexcept {
-  if (r == reduction::none) return {};
-  const bool zero_divisor = normalizer.given()
-                                ? !normalizer.on_device() && normalizer.value() == 0.0f
-                                : r == reduction::mean;
-  const bool nan = zero_divisor && empty == empty_batch::nan;
-  return clear(context, loss.data, nan ? 0xff : 0, sizeof(float));
+template <class Options>
+status write_empty_loss(const device_context& context, float* loss, const Options& o) noexcept {
+  if (o.reduction == reduction::none) return {};
+  const bool zero_divisor = o.normalizer.given()
+                                ? !o.normalizer.on_device() && o.normalizer.value() == 0.0f
+                                : o.reduction == reduction::mean;
+  const bool nan = zero_divisor && o.empty == empty_batch::nan;
+  return clear(context, loss, nan ? 0xff : 0, sizeof(float));
 }
 
 // How many partial sums the total of this many items needs room for.
 constexpr std::int64_t partials_of(std::int64_t items) {
   constexpr std::int64_t kChunk = kernels::kRowsOfOneBlock;
-  return items > kChunk ? (items + kChunk - 1) / kChunk : 0;
+  return items > kChunk ? (items - 1) / kChunk + 1 : 0;
 }
 
 // done(total of item(0) ... item(items - 1)), in an order fixed by `items`.

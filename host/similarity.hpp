@@ -37,7 +37,6 @@ struct similarity_problem {
   bool accumulate = false;
   const std::int64_t* query_ids = nullptr;
   kernels::call_arguments call = {};
-  bool nan_if_empty = false;
   float* row_loss = nullptr;  // the caller's, under none
   float* loss = nullptr;      // else
   float* grad_scale = nullptr;
@@ -117,10 +116,17 @@ inline panel_plan choose_plan(const similarity_extent& e, std::size_t bytes,
                               std::size_t& needed) noexcept {
   plan_ladder ladder = e.ladder();
   similarity_memory unused;
-  while ((needed = carve(nullptr, e, ladder.plan(), unused)) > bytes && !ladder.last()) {
+  panel_plan plan = ladder.plan();
+  needed = carve(nullptr, e, plan, unused);
+  while (needed > bytes && !ladder.last()) {
     ladder.next();
+    // Of the smallest shapes the last plan is not the one that needs least.
+    const std::size_t of_next = carve(nullptr, e, ladder.plan(), unused);
+    if (of_next >= needed) continue;
+    needed = of_next;
+    plan = ladder.plan();
   }
-  return ladder.plan();
+  return plan;
 }
 
 inline similarity_workspace workspace_of(const similarity_extent& e) noexcept {
@@ -456,7 +462,7 @@ class similarity_sweep {
           context_, kernels::sum_similarity_rows{values, count != nullptr ? correct : nullptr},
           rows(), m_.partials,
           kernels::write_similarity_scalars{m_.numbers, loss, scale,
-                                            reinterpret_cast<long long*>(count), p_.nan_if_empty});
+                                            reinterpret_cast<long long*>(count), p_.call.by.by});
     };
     s = sum(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr,
             p_.correct);

@@ -93,7 +93,7 @@ class plan_ladder {
  private:
   std::int64_t least_rows() const { return std::min(all_rows_, kLeastRows); }
   std::int64_t least_cols() const { return std::min(all_columns_, kLeastCols); }
-  bool fits_one_visit() const { return plan_.rows * all_columns_ * 4 <= kMostPanelBytes; }
+  bool fits_one_visit() const { return plan_.rows <= kMostPanelBytes / 4 / all_columns_; }
   void tiles() {
     plan_.rows = std::min(all_rows_, preferred_.rows);
     plan_.cols = std::min(all_columns_, preferred_.cols);

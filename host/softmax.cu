@@ -20,8 +20,7 @@ status forward(const char* function, const char* output_name, bool log, const cu
   if (!s.ok() || logits.rows == 0) return s;
   using policy = kernels::softmax_policy<T>;
   return launch_rows<policy>(context, {{stream_of(logits)},
-                                       output.data,
-                                       output.ld,
+                                       {target_of(output)},
                                        logits.rows,
                                        logits.cols,
                                        argument(options.temperature),
@@ -40,8 +39,7 @@ status backward(const char* function, const char* input_name, const char* upstre
   if (!s.ok() || input.rows == 0) return s;
   using policy = kernels::softmax_backward_policy<T>;
   return launch_rows<policy>(context, {{stream_of(input), stream_of(upstream)},
-                                       grad_logits.data,
-                                       grad_logits.ld,
+                                       {target_of(grad_logits)},
                                        input.rows,
                                        input.cols,
                                        argument(options.temperature),

@@ -29,7 +29,7 @@ status check_softmax_backward(const char* function, const Where& where, const ch
   validator v(function);
   v.check(where);
   v.check(input_name, input, role::in_place_input);
-  v.positive("cols", input.cols);
+  v.positive(input_name, "cols", input.cols);
   v.check(upstream_name, upstream, role::in_place_input);
   v.same_shape(upstream_name, upstream, input_name, input);
   v.check("grad_logits", grad_logits, role::in_place_output);

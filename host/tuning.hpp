@@ -69,6 +69,23 @@ constexpr row_plan plan_rows(int capability, std::int64_t cols, int element_byte
   return {row_kernel::two_reads, threads, 0, threads, 0};
 }
 
+// Rows whose columns are not innermost.
+struct strided_plan {
+  int groups;        // warps that share a row's columns
+  bool on_chip;      // the block's elements are read once, whatever is written
+  int shared_bytes;  // dynamic shared memory of a block
+};
+constexpr strided_plan plan_strided(int capability, std::int64_t cols, int element_bytes,
+                                    bool writes) {
+  // Two blocks a multiprocessor at least; their states are static.
+  constexpr std::int64_t kMost = 96 * 1024, kStates = 12 * 1024;
+  const int groups = cols <= kStridedFewColumns ? 1 : kStridedGroups;
+  const std::int64_t bytes = cols * (kStridedThreads / groups) * element_bytes;
+  const std::int64_t limit = shared_limit(capability) - kStates;
+  const bool fits = writes && bytes <= (limit < kMost ? limit : kMost);
+  return {groups, fits, fits ? static_cast<int>(bytes) : 0};
+}
+
 // Roundings that one element's exponential meets on its way into the row's sum, for error bounds.
 struct path_length {
   int adds;
@@ -84,6 +101,13 @@ constexpr path_length longest_path(const row_plan& plan, std::int64_t cols, int 
   // Shuffles halve a warp; the warps of a block are merged one after the other.
   const int merges = plan.lanes == 8 ? 3 : 5 + (plan.lanes / 32 - 1);
   return {in_a_batch + batches + merges, batches + merges};
+}
+
+constexpr path_length longest_strided_path(const strided_plan& plan, std::int64_t cols) {
+  const std::int64_t of_a_thread = (cols + plan.groups - 1) / plan.groups;
+  const int batches = static_cast<int>((of_a_thread + kStridedBatch - 1) / kStridedBatch);
+  const int merges = plan.groups - 1;
+  return {kStridedBatch + 1 + batches + merges, batches + merges};
 }
 
 }  // namespace culoss::detail

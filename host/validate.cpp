@@ -59,6 +59,36 @@ void validator::check_matrix(const char* name, const void* data, std::int64_t ro
   if (!failed() && rows > 0) remember(name, data, rows, cols * element, ld * element, r);
 }
 
+void validator::check_strided(const char* name, const void* data, std::int64_t n,
+                              std::int64_t classes, std::int64_t inner, std::int64_t element,
+                              role r) noexcept {
+  const struct {
+    const char* field;
+    std::int64_t value;
+  } sizes[] = {{"n", n}, {"classes", classes}, {"inner", inner}};
+  std::int64_t bytes = element;
+  for (const auto& size : sizes) {
+    if (failed()) return;
+    if (size.value < 0) {
+      result_ = failure(kInvalid, function_, "%s.%s is %lld, must not be negative", name,
+                        size.field, print(size.value));
+    }
+  }
+  for (const auto& size : sizes) {
+    if (__builtin_mul_overflow(bytes, size.value, &bytes)) {
+      result_ = failure(kInvalid, function_, "%s: %lld x %lld x %lld does not fit 64 bits", name,
+                        print(n), print(classes), print(inner));
+      return;
+    }
+  }
+  if (data == nullptr && bytes > 0) {
+    result_ = failure(kInvalid, function_, "%s.data is null, but %s is %lld x %lld x %lld", name,
+                      name, print(n), print(classes), print(inner));
+  }
+  aligned(name, data, element);
+  remember(name, data, 1, bytes, bytes, r);
+}
+
 void validator::check_vector(const char* name, const void* data, std::int64_t size,
                              std::int64_t expected, const char* of, std::int64_t element,
                              role r) noexcept {
@@ -70,9 +100,14 @@ void validator::check_vector(const char* name, const void* data, std::int64_t si
     result_ = failure(kInvalid, function_, "%s.data is null, but %s.size is %lld", name, name,
                       print(size));
   }
+  std::int64_t bytes = 0;
+  if (!failed() && __builtin_mul_overflow(size, element, &bytes)) {
+    result_ = failure(kInvalid, function_, "%s.size (%lld) times %lld bytes does not fit 64 bits",
+                      name, print(size), print(element));
+  }
   // Statistics are structs of floats or doubles: half or less of their size is their alignment.
   aligned(name, data, element > 8 ? element / 4 : element);
-  remember(name, data, 1, size * element, size * element, r);
+  remember(name, data, 1, bytes, bytes, r);
 }
 
 void validator::equal(const char* name, const char* field, std::int64_t value, const char* other,
@@ -95,11 +130,23 @@ void validator::positive(const char* name, std::int64_t value) noexcept {
   result_ = failure(kInvalid, function_, "%s is %lld, must be positive", name, print(value));
 }
 
+void validator::positive(const char* name, const char* field, std::int64_t value) noexcept {
+  if (failed() || value > 0) return;
+  result_ =
+      failure(kInvalid, function_, "%s.%s is %lld, must be positive", name, field, print(value));
+}
+
 void validator::in_range(const char* name, float value, float low, float high) noexcept {
   if (failed() || (value >= low && value <= high)) return;
   result_ =
       failure(kInvalid, function_, "%s is %g, must be in [%g, %g]", name,
               static_cast<double>(value), static_cast<double>(low), static_cast<double>(high));
+}
+
+void validator::not_negative(const char* name, float value) noexcept {
+  if (failed() || (std::isfinite(value) && value >= 0)) return;
+  result_ = failure(kInvalid, function_, "%s is %g, must be finite and not negative", name,
+                    static_cast<double>(value));
 }
 
 void validator::check(const char* name, const scalar& s) noexcept {

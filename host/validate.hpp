@@ -42,6 +42,17 @@ class validator {
     equal(name, "rows", m.rows, other, "rows", o.rows);
     equal(name, "cols", m.cols, other, "cols", o.cols);
   }
+  template <class T>
+  void check(const char* name, const strided_logits<T>& s, role r) noexcept {
+    check_strided(name, s.data, s.n, s.classes, s.inner, sizeof_element<T>, r);
+  }
+  template <class T, class U>
+  void same_shape(const char* name, const strided_logits<T>& s, const char* other,
+                  const strided_logits<U>& o) noexcept {
+    equal(name, "n", s.n, other, "n", o.n);
+    equal(name, "classes", s.classes, other, "classes", o.classes);
+    equal(name, "inner", s.inner, other, "inner", o.inner);
+  }
   // A vector that must hold `size` elements; `of` says where that number comes from.
   template <class T>
   void check(const char* name, const vector<T>& v, std::int64_t size, const char* of,
@@ -58,7 +69,25 @@ class validator {
     if (!v.empty()) check(name, v, size, of, r);
   }
   void positive(const char* name, std::int64_t value) noexcept;
+  void positive(const char* name, const char* field, std::int64_t value) noexcept;
   void in_range(const char* name, float value, float low, float high) noexcept;
+  void not_negative(const char* name, float value) noexcept;  // and finite
+  // Where the per-row or scalar loss goes.
+  template <class Real>
+  void row_loss(const char* name, const vector<Real>& loss, culoss::reduction r, std::int64_t rows,
+                const char* of) noexcept {
+    const bool none = r == culoss::reduction::none;
+    check_if_given(name, loss, none ? rows : 1, none ? of : "reduction is mean or sum",
+                   role::output);
+  }
+  // An output gradient that may stand in the place of an input.
+  template <class Gradient, class Input>
+  void gradient_if_given(const char* name, const Gradient& g, const char* of,
+                         const Input& input) noexcept {
+    if (g.empty()) return;
+    check(name, g, role::in_place_output);
+    same_shape(name, g, of, input);
+  }
   // Not null where it is on the device; the device's value itself is never read here.
   void check(const char* name, const scalar& s) noexcept;
   void temperature(const char* name, const scalar& s) noexcept;
@@ -92,6 +121,8 @@ class validator {
 
   void check_matrix(const char* name, const void* data, std::int64_t rows, std::int64_t cols,
                     std::int64_t ld, std::int64_t element, role r) noexcept;
+  void check_strided(const char* name, const void* data, std::int64_t n, std::int64_t classes,
+                     std::int64_t inner, std::int64_t element, role r) noexcept;
   void check_vector(const char* name, const void* data, std::int64_t size, std::int64_t expected,
                     const char* of, std::int64_t element, role r) noexcept;
   void aligned(const char* name, const void* data, std::int64_t to) noexcept;

@@ -82,6 +82,12 @@ __global__ void __launch_bounds__(kEmbeddingThreads)
   }
 }
 
+// x a b in the order that stays in float's range if the result does.
+__device__ inline float scaled(float x, float a, float b) {
+  const bool a_first = (fabsf(x) > 1.0f) == (fabsf(a) < fabsf(b));
+  return a_first ? x * a * b : x * b * a;
+}
+
 // dx = rest (U - <U, x> x / |x|^2), the second term where x is normalized; added to what stands
 // there with `accumulate`. sums is U, [rows, dimension] without padding; null: 0.
 template <class T, class Out>
@@ -92,18 +98,19 @@ __global__ void __launch_bounds__(kEmbeddingThreads)
   if (row >= rows) return;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const bool off = sums == nullptr || numbers->off != 0;
-  float along = 0.0f;
+  float along = 0.0f;  // <U, x> / |x|; 1 / |x|^2 need not be a float
   if (norms != nullptr && !off) {
     for (int d = lane; d < x.dimension; d += 32) {
       along += sums[row * x.dimension + d] * x.at(row, d);
     }
-    along = sum_of_lanes(along) * norms[row] * norms[row];
+    along = sum_of_lanes(along) * norms[row];
   }
   for (int d = lane; d < x.dimension; d += 32) {
     float v = 0.0f;
     if (!off) {
-      v = sums[row * x.dimension + d] - (norms != nullptr ? along * x.at(row, d) : 0.0f);
-      v = v * numbers->column_rest * numbers->rest;
+      v = sums[row * x.dimension + d];
+      if (norms != nullptr) v -= along * (x.at(row, d) * norms[row]);
+      v = scaled(v, numbers->column_rest, numbers->rest);
     }
     Out& o = out[row * ld + d];
     o = from_float<Out>(accumulate ? to_float(o) + v : v);

@@ -7,20 +7,23 @@
 
 namespace culoss::kernels {
 
-enum class label_kind : int { counts, ignored, bad };
+enum class label_kind : int { counts, ignored, background, bad };
 
 struct labels {
   const void* data;
   bool wide;  // int64, else int32
   long long ignore_index;
   long long classes;
+  long long background;  // a label for none of the classes; where there is none, ignore_index
 
   __device__ long long operator[](long long row) const {
     return wide ? static_cast<const long long*>(data)[row] : static_cast<const int*>(data)[row];
   }
   __device__ label_kind kind(long long label) const {
-    if (label == ignore_index) return label_kind::ignored;
-    return label >= 0 && label < classes ? label_kind::counts : label_kind::bad;
+    const bool is_class = label >= 0 && label < classes;
+    label_kind k = is_class ? label_kind::counts : label_kind::bad;
+    k = label == background ? label_kind::background : k;
+    return label == ignore_index ? label_kind::ignored : k;
   }
 };
 
@@ -38,7 +41,7 @@ __device__ inline void report_bad_label(fault_record* record, long long row) {
 __device__ inline void report_first_label(fault_record* record, const labels& all, long long rows) {
   if (record == nullptr || record->inverted_first_row == 0) return;
   const auto row = static_cast<long long>(~record->inverted_first_row);
-  if (row >= rows) return;
+  if (row < 0 || row >= rows) return;  // nor is a record trusted that was never cleared
   const long long label = all[row];
   if (all.kind(label) == label_kind::bad) record->label = label;
 }
@@ -56,6 +59,15 @@ struct count_rows {
     const float w = weighted ? class_weights[label] : 1.0f;
     const bool ignored = kind == label_kind::ignored;
     return {ignored ? 0.0 : static_cast<double>(w), ignored ? 0 : 1};
+  }
+};
+
+struct write_count {
+  totals* counted;          // null: not wanted
+  long long* rows_counted;  // likewise
+  __device__ void operator()(const totals& t) const {
+    if (counted != nullptr) *counted = t;
+    if (rows_counted != nullptr) *rows_counted = t.count;
   }
 };
 

@@ -1,11 +1,62 @@
-// Sizes that the row kernels are built with and that the host plans with. Needs no CUDA header.
+// Sizes that the kernels are built with and that the host plans with. Needs no CUDA header.
 #pragma once
+
+#if defined(__CUDACC__)
+#define CULOSS_BOTH __host__ __device__
+#else
+#define CULOSS_BOTH
+#endif
 
 namespace culoss::detail {
 
 inline constexpr int kPackBytes = 16;  // one load or store
+
+// Rows
 inline constexpr int kBatch = 4;  // packs folded into a state with one rescale, over all streams
 inline constexpr int kLaneThreads = 128;
 inline constexpr int kMaxLanePacks = 9;  // packs a lane keeps in registers, at most
+
+// Rows whose columns are not innermost
+inline constexpr int kStridedThreads = 256;
+inline constexpr int kStridedBatch = 8;        // columns folded into a state with one rescale
+inline constexpr int kStridedGroups = 8;       // warps that share the columns of 32 rows
+inline constexpr int kStridedFewColumns = 32;  // up to here one thread does a row
+
+// Elements
+inline constexpr int kElementThreads = 256;
+inline constexpr int kElementPacks = 4;                  // that a lane has in flight
+inline constexpr long long kElementSegment = 1ll << 30;  // elements of a run, at most
+inline constexpr long long kMostElementBlocks = 1 << 15;
+
+// How a kernel walks over the elements of matrices of one shape.
+struct element_walk {
+  long long rows, cols;
+  bool flat;  // no padding anywhere: one sequence of rows * cols elements, in segments
+  long long spans_of_run;
+  long long spans;
+  long long chunk;  // spans of a block
+
+  CULOSS_BOTH constexpr long long length(long long run) const {
+    if (!flat) return cols;
+    const long long rest = rows * cols - run * kElementSegment;
+    return rest < kElementSegment ? rest : kElementSegment;
+  }
+  CULOSS_BOTH constexpr long long stride(long long ld) const { return flat ? kElementSegment : ld; }
+  constexpr long long blocks() const { return (spans + chunk - 1) / chunk; }
+};
+
+constexpr element_walk walk_elements(long long rows, long long cols, bool flat, int element_bytes) {
+  constexpr long long kSpan = 32 * kElementPacks, kWarps = kElementThreads / 32;
+  const long long runs = flat ? (rows * cols + kElementSegment - 1) / kElementSegment : rows;
+  element_walk w{rows, cols, flat, 1, 0, kWarps};
+  // One pack more than fits, as a run need not begin at a multiple of 16 bytes.
+  const long long packs = (w.length(0) * element_bytes + kPackBytes - 1) / kPackBytes + 1;
+  w.spans_of_run = (packs + kSpan - 1) / kSpan;
+  w.spans = runs * w.spans_of_run;
+  const long long rounds =
+      (w.spans + kWarps * kMostElementBlocks - 1) / (kWarps * kMostElementBlocks);
+  w.chunk = kWarps * (rounds > 1 ? rounds : 1);
+  return w;
+}
 
 }  // namespace culoss::detail

@@ -11,15 +11,18 @@
 //   rows_elementwise<Policy>         no reduction: a warp for each kSpanPacks * 32 packs
 //
 // A Policy is built for one row by each thread that works on it, and has
-//   arguments                   a plain struct with `stream<T> in[kStreams]`, out, ld, rows, cols
-//   value, kStreams, kAbsent    element type; number of inputs; what a missing column reads as
+//   arguments                   a plain struct with `stream<T> in[kStreams]`, rows, cols and
+//                               `target<T> out[kOutputs]`, of which those that are null are not
+//                               written
+//   value, kStreams, kOutputs   element type; number of inputs and outputs, not more of these
+//   absent(i)                   what a column that is not there reads as in input i
 //   skip(), fill()              whether the row is not to be read; what is written then
 //   write_skipped()             the row's own outputs in that case, by one thread
 //   state, identity(), add(), merge()   the reduction, in a tree fixed by width and alignment
 //   coefficients, finish(state)         what every element needs to know of its row
 //   write(state, coefficients)          the row's own outputs, by one thread
 //   zero(coefficients)                  whether the row's gradient is 0 whatever its elements
-//   apply(coefficients, x, column)      replaces the elements x[0] by the results
+//   apply(coefficients, x, column)      replaces the elements x[i] by those of output i
 #pragma once
 
 #include <cub/block/block_reduce.cuh>
@@ -33,12 +36,6 @@ namespace culoss::kernels {
 
 using detail::kLaneThreads;
 
-template <class T>
-struct stream {
-  const T* data;
-  long long ld;
-};
-
 inline constexpr int kSpanPacks = 4;      // packs a lane of rows_elementwise handles
 inline constexpr int kSpanThreads = 256;  // its block
 
@@ -48,6 +45,7 @@ template <class Policy>
 struct row_of {
   using T = typename Policy::value;
   static constexpr int kStreams = Policy::kStreams;
+  static constexpr int kOutputs = Policy::kOutputs;
   static constexpr int kSize = pack<T>::kSize;
 
   input_row<T> first;
@@ -60,24 +58,28 @@ struct row_of {
   __device__ input_row<T> input(int i) const {
     return {a.in[i].data + row * a.in[i].ld, static_cast<int>(a.cols)};
   }
-  __device__ output_row<T> output() const { return {a.out + row * a.ld, static_cast<int>(a.cols)}; }
+  __device__ output_row<T> output(int i) const {
+    return {a.out[i].data + row * a.out[i].ld, static_cast<int>(a.cols)};
+  }
 
   template <cache kCache>
   __device__ void load(int k, pack<T> (&p)[kStreams]) const {
-    p[0] = first.template load<kCache>(k, Policy::kAbsent);
+    p[0] = first.template load<kCache>(k, Policy::absent(0));
 #pragma unroll
     for (int i = 1; i < kStreams; ++i) {
       const input_row<T> in = input(i);
-      p[i] = in.template load_columns<kCache>(first.first_column(k), Policy::kAbsent,
+      p[i] = in.template load_columns<kCache>(first.first_column(k), Policy::absent(i),
                                               in.head() == first.head());
     }
   }
   __device__ static void absent(pack<T> (&p)[kStreams]) {
-    float x[kSize];
 #pragma unroll
-    for (int e = 0; e < kSize; ++e) x[e] = Policy::kAbsent;
+    for (int i = 0; i < kStreams; ++i) {
+      float x[kSize];
 #pragma unroll
-    for (int i = 0; i < kStreams; ++i) p[i] = repack<T>(x);
+      for (int e = 0; e < kSize; ++e) x[e] = Policy::absent(i);
+      p[i] = repack<T>(x);
+    }
   }
 
   // The batch of packs k, k + stride, ... : into the state.
@@ -102,25 +104,30 @@ struct row_of {
     for (int i = 0; i < kStreams; ++i) unpack(p[i], x[i]);
     const int column = first.first_column(k);
     policy.apply(c, x, column);
-    const output_row<T> out = output();
-    out.store_columns(column, x[0], out.head() == first.head());
+#pragma unroll
+    for (int i = 0; i < kOutputs; ++i) put(i, column, x[i]);
   }
 
   __device__ void fill(float value, int column) const {
     float x[kSize];
 #pragma unroll
     for (int e = 0; e < kSize; ++e) x[e] = value;
-    const output_row<T> out = output();
+#pragma unroll
+    for (int i = 0; i < kOutputs; ++i) put(i, column, x);
+  }
+  __device__ void put(int i, int column, const float (&x)[kSize]) const {
+    if (a.out[i].data == nullptr) return;
+    const output_row<T> out = output(i);
     out.store_columns(column, x, out.head() == first.head());
   }
-  // The whole output row, by `threads` threads of which this is number `thread`.
+  // The whole output rows, by `threads` threads of which this is number `thread`.
   __device__ void fill_row(float value, int thread, int threads) const {
     for (int k = thread; k < first.packs(); k += threads) fill(value, first.first_column(k));
   }
 };
 
 template <class Policy, int kLanes, int kPacks>
-__global__ void __launch_bounds__(kLaneThreads)
+__global__ void __launch_bounds__(kLaneThreads, Policy::kStreams > 1 ? 2 : 3)
     rows_by_lanes(const __grid_constant__ typename Policy::arguments a) {
   using T = typename Policy::value;
   constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
@@ -169,12 +176,12 @@ __global__ void __launch_bounds__(kLaneThreads)
   if (!exists) return;
   if (skipped) {
     if (lane == 0) policy.write_skipped();
-    if (a.out != nullptr) r.fill_row(policy.fill(), lane, kLanes);
+    if (any(a.out)) r.fill_row(policy.fill(), lane, kLanes);
     return;
   }
   const typename Policy::coefficients c = policy.finish(s);
   if (lane == 0) policy.write(s, c);
-  if (a.out == nullptr) return;
+  if (!any(a.out)) return;
   if (policy.zero(c)) {
     r.fill_row(0.0f, lane, kLanes);
     return;
@@ -203,7 +210,7 @@ __global__ void __launch_bounds__(kThreads)
   const Policy policy(a, row);
   if (policy.skip()) {
     if (thread == 0) policy.write_skipped();
-    if (a.out != nullptr) r.fill_row(policy.fill(), thread, kThreads);
+    if (any(a.out)) r.fill_row(policy.fill(), thread, kThreads);
     return;
   }
 
@@ -238,9 +245,9 @@ __global__ void __launch_bounds__(kThreads)
     mine = policy.finish(s);
     shared_coefficients = mine;
   }
-  if (a.out != nullptr) __syncthreads();
+  if (any(a.out)) __syncthreads();
   if (thread == 0) policy.write(s, mine);  // while the others go on
-  if (a.out == nullptr) return;
+  if (!any(a.out)) return;
   const typename Policy::coefficients c = shared_coefficients;
   if (policy.zero(c)) {
     r.fill_row(0.0f, thread, kThreads);

@@ -56,7 +56,6 @@ struct call_numbers {
   float column_rest;
   float scale_rest;  // what the sum of the rows' scale gradients is multiplied by
   int off;           // the divisor is 0: losses and gradients are 0
-  float divisor;
 };
 
 }  // namespace culoss::kernels

@@ -13,6 +13,26 @@
 
 namespace culoss::kernels {
 
+// A matrix to read, and one to write (null: not wanted).
+template <class T>
+struct stream {
+  const T* data;
+  long long ld;
+};
+
+template <class T>
+struct target {
+  T* data;
+  long long ld;
+};
+template <class T, int kOutputs>
+__device__ bool any(const target<T> (&out)[kOutputs]) {
+  bool given = false;
+#pragma unroll
+  for (int i = 0; i < kOutputs; ++i) given |= out[i].data != nullptr;
+  return given;
+}
+
 // How long loaded data is worth keeping.
 enum class cache { streaming, level2 };
 

@@ -1,4 +1,4 @@
-// Softmax cross-entropy of one row and its gradient, from the textbook formulas of
+// Softmax cross-entropy of one row with a label, and its gradient, from the textbook formulas of
 // culoss/cross_entropy.hpp. The loss is a template on the scalar S (double, long double,
 // std::complex<double>); the gradient is written apart from it, so that a complex step through the
 // loss checks it.
@@ -21,17 +21,34 @@ namespace culoss::reference {
 struct row_options {
   double temperature = 1;
   double label_smoothing = 0;
+  double softcap = 0;  // 0: none
+  double z_loss = 0;
   const float* class_weights = nullptr;  // [C], or none: all 1
 
   double weight(std::size_t column) const noexcept {
     return class_weights == nullptr ? 1.0 : static_cast<double>(class_weights[column]);
   }
+  // c tanh(x / c). What is infinite stays so: a masked column is one under a cap, too.
+  template <class S>
+  S capped(S x) const noexcept {
+    if (softcap == 0 || std::isinf(std::real(x))) return x;
+    return softcap * std::tanh(x / softcap);
+  }
+  // Its derivative, 1 - tanh^2(x / c) = 1 / cosh^2(x / c), relatively exact where tanh is close to
+  // 1; of what stays infinite, 1.
+  double slope(double x) const noexcept {
+    if (softcap == 0 || std::isinf(x)) return 1;
+    const double secant = 1 / std::cosh(x / softcap);
+    return secant * secant;
+  }
 };
 
-// A factor of exactly 0 times an infinite loss is 0. NaN stays NaN.
-template <class S>
-S weighted(double weight, S loss) noexcept {
-  return weight == 0 && std::isinf(std::real(loss)) ? S(0) : weight * loss;
+inline row_options options_of_row(const cross_entropy_options& options) noexcept {
+  return {.temperature = read_temperature(options.temperature),
+          .label_smoothing = static_cast<double>(options.label_smoothing),
+          .softcap = static_cast<double>(options.softcap),
+          .z_loss = static_cast<double>(options.z_loss),
+          .class_weights = options.class_weights.data};
 }
 
 // Max and log of the sum over the columns other than the target; where there are none, or all of
@@ -42,14 +59,14 @@ row_statistics<S> statistics_of_row(std::span<const S> x, std::size_t target,
                                     const row_options& options) noexcept {
   real_part_of<S> max = -std::numeric_limits<real_part_of<S>>::infinity();
   for (std::size_t j = 0; j < x.size(); ++j) {
-    if (j != target) max = std::max(max, std::real(x[j]));
+    if (j != target) max = std::max(max, std::real(options.capped(x[j])));
   }
   S sum = 0;
   double weight = 0;
   for (std::size_t j = 0; j < x.size(); ++j) {
     if (is_minus_infinity(x[j])) continue;  // a masked column
     weight += options.weight(j);
-    if (j != target) sum += std::exp((x[j] - max) / options.temperature);
+    if (j != target) sum += std::exp((options.capped(x[j]) - max) / options.temperature);
   }
   return {S(max), std::log(sum), x[target], options.label_smoothing > 0 ? S(weight) : S(0)};
 }
@@ -57,64 +74,75 @@ row_statistics<S> statistics_of_row(std::span<const S> x, std::size_t target,
 // log (p_t / (1 - p_t)). +inf where the target stands alone, -inf where it is -inf, NaN where the
 // softmax of the row is.
 template <class S>
-S log_odds(const row_statistics<S>& row, double temperature) noexcept {
+S log_odds(const row_statistics<S>& row, const row_options& options) noexcept {
   using Real = real_part_of<S>;
   if (std::real(row.target) == std::numeric_limits<Real>::infinity()) {
     return S(std::numeric_limits<Real>::quiet_NaN());
   }
-  return (row.target - row.max) / temperature - row.log_sum;
+  return (options.capped(row.target) - row.max) / options.temperature - row.log_sum;
 }
 
-// log sum_j exp(x_j / T), the target included; split where neither term is lost in the other.
+// log sum_j exp(y_j), the target included; split where neither term is lost in the other.
 template <class S>
-S log_sum_exp(const row_statistics<S>& row, double temperature) noexcept {
-  const S d = log_odds(row, temperature);
-  return std::real(d) > 0 ? row.target / temperature + softplus(-d)
-                          : row.max / temperature + (row.log_sum + softplus(d));
+S log_sum_exp(const row_statistics<S>& row, const row_options& options) noexcept {
+  const S d = log_odds(row, options);
+  return std::real(d) > 0 ? options.capped(row.target) / options.temperature + softplus(-d)
+                          : row.max / options.temperature + (row.log_sum + softplus(d));
 }
 
 // -(1 - s) w_t log p_t - (s / C) sum_j w_j log p_j, the second over the columns that are not -inf.
 template <class S>
 S cross_entropy_row(std::span<const S> x, std::size_t target, const row_statistics<S>& row,
                     const row_options& options) noexcept {
-  const double s = options.label_smoothing, temperature = options.temperature;
-  const S d = log_odds(row, temperature);
+  const double s = options.label_smoothing;
+  const S d = log_odds(row, options);
   const S loss_of_target = softplus(-d);
   const S loss = weighted((1 - s) * options.weight(target), loss_of_target);
   if (s == 0) return loss;
+  const S log_sum = row.log_sum + softplus(d);  // the target included
   S smooth = 0;
   for (std::size_t j = 0; j < x.size(); ++j) {
     if (is_minus_infinity(x[j])) continue;
-    smooth +=
-        options.weight(j) *
-        (j == target ? loss_of_target : row.log_sum + softplus(d) - (x[j] - row.max) / temperature);
+    const S loss_of_j = log_sum - (options.capped(x[j]) - row.max) / options.temperature;
+    smooth += options.weight(j) * (j == target ? loss_of_target : loss_of_j);
   }
   return loss + s / static_cast<double>(x.size()) * smooth;
 }
 
-// scale * d CE / d x_j, where
-//   d CE / d x_j = (1/T) [ (1 - s) w_t (p_j - [j = t]) + (s / C) (p_j sum_k w_k - w_j) ]
+// z_loss lse^2, and its derivative by lse.
+template <class S>
+S z_loss_row(S lse, const row_options& options) noexcept {
+  return options.z_loss == 0 ? S(0) : options.z_loss * lse * lse;
+}
+inline double z_loss_slope(double lse, const row_options& options) noexcept {
+  return options.z_loss == 0 ? 0 : 2 * options.z_loss * lse;
+}
+
+// scale * d (CE + z_loss lse^2) / d x_j, where
+//   d CE / d x_j = (cap'(x_j) / T) [ (1 - s) w_t (p_j - [j = t]) + (s / C) (p_j sum_k w_k - w_j) ]
+//   d lse / d x_j = (cap'(x_j) / T) p_j
 // Of the target's column only the statistics are used. dx may be x.
 inline void cross_entropy_gradient_row(std::span<const double> x, std::size_t target,
                                        const row_statistics<double>& row,
                                        const row_options& options, double scale,
                                        std::span<double> dx) noexcept {
   const double s = options.label_smoothing, temperature = options.temperature;
-  const double d = log_odds(row, temperature);
+  const double d = log_odds(row, options);
   const double p_target = sigmoid(d), p_others = sigmoid(-d);
   const double hard = (1 - s) * options.weight(target), soft = s / static_cast<double>(x.size());
+  const double z_slope = z_loss_slope(log_sum_exp(row, options), options);
   for (std::size_t j = 0; j < x.size(); ++j) {
     const bool is_target = j == target;
     const double x_j = is_target ? row.target : x[j];
     const bool masked = is_minus_infinity(x_j);
     double p = is_target ? p_target : 0.0;
     if (!is_target && !masked) {
-      p = p_others * std::exp((x_j - row.max) / temperature - row.log_sum);
+      p = p_others * std::exp((options.capped(x_j) - row.max) / temperature - row.log_sum);
     }
     const double p_minus_onehot = is_target ? -p_others : p;
     const double w = masked ? 0.0 : options.weight(j);  // a masked column gets no smoothing mass
-    const double g = hard * p_minus_onehot + soft * (p * row.weight - w);
-    dx[j] = std::isnan(d) ? kNan : scale * g / temperature;
+    const double g = hard * p_minus_onehot + soft * (p * row.weight - w) + z_slope * p;
+    dx[j] = std::isnan(d) ? kNan : scale * g * options.slope(x_j) / temperature;
   }
 }
 

@@ -134,6 +134,7 @@ void write_row(const gradient_matrix<T>& m, std::int64_t row, std::span<const do
 
 template <class T>
 void fill_gradient(const gradient_matrix<T>& out, double value, bool accumulate) {
+  if (out.rows == 0) return;  // of any width, for which there need not be memory
   const std::vector<double> row(static_cast<std::size_t>(out.cols), value);
   for (std::int64_t i = 0; i < out.rows; ++i) write_row(out, i, row, accumulate);
 }

@@ -4,25 +4,25 @@
 #include "host/reference/info_nce.hpp"
 
 #include "host/info_nce.hpp"
+#include "host/reference/batch.hpp"
 #include "host/reference/embeddings.hpp"
 #include "host/reference/parallel.hpp"
+#include "host/reference/views.hpp"
 
 namespace culoss {
 namespace {
 
 using namespace reference;
 
-// What the options say of all rows, with the scalars that stood in memory read.
-template <class Options>
-class batch {
+// The options of one call, with the scalars that stood in memory read.
+class similarity_batch : public batch {
  public:
-  batch(std::int64_t rows, const Options& options) : rows_(rows), options_(options) {
-    if (options.normalizer.given()) {
-      divisor_ = static_cast<double>(read(options.normalizer));
-    } else if (options.reduction == reduction::mean) {
-      divisor_ = static_cast<double>(rows);
-    }
-    temperature_ = options.temperature.given() ? read_temperature(options.temperature) : 1.0;
+  template <class Options>
+  similarity_batch(std::int64_t rows, const Options& options)
+      : batch(options, static_cast<double>(rows)),
+        rows_(rows),
+        learns_temperature_(options.temperature.given()) {
+    if (learns_temperature_) temperature_ = read_temperature(options.temperature);
     if (options.log_scale.given()) {
       const float value = read(options.log_scale);
       scale_ = std::isfinite(value) ? std::exp(static_cast<double>(value)) : kNan;
@@ -34,42 +34,27 @@ class batch {
   double scale() const noexcept { return scale_; }
   // Of the scalar that was given by log(scale).
   double scalar_gradient(double log_scale_gradient) const noexcept {
-    return options_.temperature.given() ? -log_scale_gradient / temperature_ : log_scale_gradient;
+    return learns_temperature_ ? -log_scale_gradient / temperature_ : log_scale_gradient;
   }
   // The divisor is 0, or there is nothing to divide: what stands in the gradients then.
-  bool empty() const noexcept { return rows_ == 0 || divisor_ == 0; }
+  bool empty() const noexcept { return rows_ == 0 || divides_by_zero(); }
   double gradient_of_empty() const noexcept { return rows_ == 0 ? 0.0 : value_of_empty(); }
-  double row_weight(std::int64_t i) const noexcept {
-    const auto& weights = options_.row_weights;
-    return weights.empty() ? 1.0 : static_cast<double>(weights.data[i]);
-  }
-  // upstream row_weight_i / divisor
-  double gradient_weight(std::int64_t i) const noexcept {
-    const auto& upstream = options_.upstream_rows;
-    const float u = upstream.empty() ? read(options_.upstream) : upstream.data[i];
-    return static_cast<double>(u) * row_weight(i) / divisor_;
-  }
 
-  // The rows' losses, not yet weighted.
+  // loss(i) is not yet weighted.
   template <class Real, class Loss>
-  void write_loss(const vector<Real>& out, const Loss& loss) const noexcept {
-    if (out.empty()) return;
-    const bool reduce = options_.reduction != reduction::none;
-    double sum = 0;
+  void write_loss_of(const vector<Real>& out, const Loss& loss) const {
+    std::vector<double> losses(static_cast<std::size_t>(rows_));
     for (std::int64_t i = 0; i < rows_; ++i) {
-      const double weighted_loss = weighted(row_weight(i), loss(static_cast<std::size_t>(i)));
-      sum += weighted_loss;
-      if (!reduce) out.data[i] = static_cast<Real>(weighted_loss);
+      const auto k = static_cast<std::size_t>(i);
+      losses[k] = weighted(row_weight(i), loss(k));
     }
-    if (reduce) *out.data = static_cast<Real>(divisor_ == 0 ? value_of_empty() : sum / divisor_);
+    write_loss(out, losses);
   }
 
  private:
-  double value_of_empty() const noexcept { return options_.empty == empty_batch::nan ? kNan : 0.0; }
-
   std::int64_t rows_;
-  const Options& options_;
-  double divisor_ = 1, temperature_ = 1, scale_ = 1;
+  bool learns_temperature_;
+  double temperature_ = 1, scale_ = 1;
 };
 
 // A row in one direction: its loss and what its gradients are made of.
@@ -138,11 +123,6 @@ void write_gradient(const cpu& where, const gradient_matrix<T>& out, const embed
                  });
 }
 
-template <class Real>
-void write(const vector<Real>& out, Real value) noexcept {
-  if (!out.empty()) *out.data = value;
-}
-
 template <class T>
 status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
                     const matrix<const T>& key_rows, const matrix<const T>& negative_rows,
@@ -151,7 +131,7 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
   if (!checked.ok()) return checked;
   return without_exceptions([&] {
     const std::int64_t rows = query_rows.rows;
-    const batch b(rows, options);
+    const similarity_batch b(rows, options);
     const auto queries = load_embeddings<T>(query_rows, {}, options.normalize);
     const auto columns = load_embeddings<T>(key_rows, negative_rows, options.normalize);
     const candidates among = {.keys = static_cast<std::size_t>(key_rows.rows),
@@ -163,25 +143,25 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
     const similarities<double> s = {queries, columns, among, b.scale()};
     const std::vector<row_result> results = run_rows(where, s);
 
-    b.write_loss(out.loss, [&](std::size_t i) { return results[i].loss; });
-    write(out.correct, count_correct(results));
-    write(out.rows_counted, rows);
+    b.write_loss_of(out.loss, [&](std::size_t i) { return results[i].loss; });
+    write(out.correct, 0, count_correct(results));
+    write(out.rows_counted, 0, rows);
     if (b.empty()) {
       fill_gradient(out.grad_queries, b.gradient_of_empty(), options.accumulate);
       fill_gradient(out.grad_keys, b.gradient_of_empty(), options.accumulate);
       fill_gradient(out.grad_negatives, b.gradient_of_empty(), options.accumulate);
-      return write(out.grad_scale, static_cast<real_of<T>>(b.gradient_of_empty()));
+      return write(out.grad_scale, 0, static_cast<real_of<T>>(b.gradient_of_empty()));
     }
     double log_scale_gradient = 0;
     for (std::int64_t i = 0; i < rows; ++i) {
       log_scale_gradient +=
-          b.gradient_weight(i) * results[static_cast<std::size_t>(i)].log_scale_gradient;
+          b.gradient_scale(i) * results[static_cast<std::size_t>(i)].log_scale_gradient;
     }
-    write(out.grad_scale, static_cast<real_of<T>>(b.scalar_gradient(log_scale_gradient)));
+    write(out.grad_scale, 0, static_cast<real_of<T>>(b.scalar_gradient(log_scale_gradient)));
 
     const auto dl = [&](std::size_t i, std::size_t j) {
       if (!among.contain(i, j)) return 0.0;
-      return b.gradient_weight(static_cast<std::int64_t>(i)) *
+      return b.gradient_scale(static_cast<std::int64_t>(i)) *
              gradient_of_logit(s, results, i, j, s.logit(i, j));
     };
     const auto dl_transposed = [&](std::size_t j, std::size_t i) { return dl(i, j); };
@@ -204,7 +184,7 @@ status run_clip(const cpu& where, const matrix<const T>& image_rows,
   if (!checked.ok()) return checked;
   return without_exceptions([&] {
     const std::int64_t rows = image_rows.rows;
-    const batch b(rows, options);
+    const similarity_batch b(rows, options);
     const auto images = load_embeddings<T>(image_rows, {}, options.normalize);
     const auto texts = load_embeddings<T>(text_rows, {}, options.normalize);
     const candidates among = {.keys = static_cast<std::size_t>(rows),
@@ -215,31 +195,31 @@ status run_clip(const cpu& where, const matrix<const T>& image_rows,
     const std::vector<row_result> of_images = run_rows(where, to_texts);
     const std::vector<row_result> of_texts = run_rows(where, to_images);
 
-    b.write_loss(out.loss,
-                 [&](std::size_t i) { return (of_images[i].loss + of_texts[i].loss) / 2; });
-    write(out.correct_images, count_correct(of_images));
-    write(out.correct_texts, count_correct(of_texts));
-    write(out.rows_counted, rows);
+    b.write_loss_of(out.loss,
+                    [&](std::size_t i) { return (of_images[i].loss + of_texts[i].loss) / 2; });
+    write(out.correct_images, 0, count_correct(of_images));
+    write(out.correct_texts, 0, count_correct(of_texts));
+    write(out.rows_counted, 0, rows);
     if (b.empty()) {
       fill_gradient(out.grad_images, b.gradient_of_empty(), options.accumulate);
       fill_gradient(out.grad_texts, b.gradient_of_empty(), options.accumulate);
-      return write(out.grad_scale, static_cast<real_of<T>>(b.gradient_of_empty()));
+      return write(out.grad_scale, 0, static_cast<real_of<T>>(b.gradient_of_empty()));
     }
     double log_scale_gradient = 0;
     for (std::int64_t i = 0; i < rows; ++i) {
       const auto k = static_cast<std::size_t>(i);
-      log_scale_gradient += b.gradient_weight(i) *
+      log_scale_gradient += b.gradient_scale(i) *
                             (of_images[k].log_scale_gradient + of_texts[k].log_scale_gradient) / 2;
     }
-    write(out.grad_scale, static_cast<real_of<T>>(b.scalar_gradient(log_scale_gradient)));
+    write(out.grad_scale, 0, static_cast<real_of<T>>(b.scalar_gradient(log_scale_gradient)));
 
     // Half of what image i says of its similarity to text j, and half of what text j says.
     const auto dl = [&](std::size_t i, std::size_t j) {
       if (!among.contain(i, j)) return 0.0;
       const double l = to_texts.logit(i, j);
-      return (b.gradient_weight(static_cast<std::int64_t>(i)) *
+      return (b.gradient_scale(static_cast<std::int64_t>(i)) *
                   gradient_of_logit(to_texts, of_images, i, j, l) +
-              b.gradient_weight(static_cast<std::int64_t>(j)) *
+              b.gradient_scale(static_cast<std::int64_t>(j)) *
                   gradient_of_logit(to_images, of_texts, j, i, l)) /
              2;
     };

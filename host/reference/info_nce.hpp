@@ -70,7 +70,7 @@ class logit_gradient {
   explicit logit_gradient(const row_statistics<double>& statistics) noexcept
       : max_(statistics.max),
         log_sum_(statistics.log_sum),
-        p_negatives_(sigmoid(-log_odds(statistics, 1.0))) {}
+        p_negatives_(sigmoid(-log_odds(statistics, {}))) {}
 
   double positive() const noexcept { return -p_negatives_; }
   double negative(double l) const noexcept { return p_negatives_ * std::exp(l - max_ - log_sum_); }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <culoss/core.hpp>
 #include <new>
+#include <span>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -18,6 +19,7 @@ namespace culoss::reference {
 template <class Body>
 void for_each_range(const cpu& where, std::int64_t rows, std::int64_t elements_per_row,
                     const Body& body) {
+  if (rows == 0) return;  // of any width, for which there need not be memory
   constexpr std::int64_t kElementsWorthAThread = 1 << 14;  // about as long as its start takes
   const auto cores = static_cast<std::int64_t>(std::max(1U, std::thread::hardware_concurrency()));
   const std::int64_t wanted = where.threads > 0 ? where.threads : cores;
@@ -50,6 +52,26 @@ void for_each_range(const cpu& where, std::int64_t rows, std::int64_t elements_p
   run(0);
   for (std::thread& thread : threads) thread.join();
   if (out_of_memory) throw std::bad_alloc();
+}
+
+// Calls body(i, x) for each row, with room for its elements in x.
+template <class Body>
+void for_each_row(const cpu& where, std::int64_t rows, std::int64_t cols, const Body& body) {
+  for_each_range(where, rows, cols, [&](std::int64_t first, std::int64_t last) {
+    std::vector<double> x(static_cast<std::size_t>(cols));
+    for (std::int64_t i = first; i < last; ++i) body(i, std::span<double>(x));
+  });
+}
+
+// The same with room for two rows.
+template <class Body>
+void for_each_row_pair(const cpu& where, std::int64_t rows, std::int64_t cols, const Body& body) {
+  for_each_range(where, rows, cols, [&](std::int64_t first, std::int64_t last) {
+    std::vector<double> x(static_cast<std::size_t>(cols)), y(x.size());
+    for (std::int64_t i = first; i < last; ++i) {
+      body(i, std::span<double>(x), std::span<double>(y));
+    }
+  });
 }
 
 // The public functions are noexcept; the one thing that can fail in here is memory.

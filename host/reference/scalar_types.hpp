@@ -9,7 +9,6 @@
 #include <cstring>
 #include <culoss/core.hpp>
 #include <limits>
-#include <span>
 #include <type_traits>
 
 namespace culoss::reference {
@@ -86,25 +85,6 @@ void store(T* data, std::int64_t index, double value) noexcept {
   } else {
     data[index] = static_cast<T>(value);
   }
-}
-
-template <class T>
-void load_row(const matrix<const T>& m, std::int64_t row, std::span<double> to) noexcept {
-  for (std::int64_t j = 0; j < m.cols; ++j) {
-    to[static_cast<std::size_t>(j)] = load(m.data, row * m.ld + j);
-  }
-}
-
-template <class T>
-void store_row(const matrix<T>& m, std::int64_t row, std::span<const double> from) noexcept {
-  for (std::int64_t j = 0; j < m.cols; ++j) {
-    store(m.data, row * m.ld + j, from[static_cast<std::size_t>(j)]);
-  }
-}
-
-template <class T>
-void fill_row(const matrix<T>& m, std::int64_t row, double value) noexcept {
-  for (std::int64_t j = 0; j < m.cols; ++j) store(m.data, row * m.ld + j, value);
 }
 
 // The "device" of a scalar is the host here.

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "host/reference/parallel.hpp"
-#include "host/reference/scalar_types.hpp"
+#include "host/reference/views.hpp"
 #include "host/softmax.hpp"
 
 namespace culoss {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <complex>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <span>
 
@@ -36,9 +37,16 @@ S softplus(S x) noexcept {
 }
 
 // 1 / (1 + e^-x), likewise.
-inline double sigmoid(double x) noexcept {
-  const double e = std::exp(-std::fabs(x));
-  return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+template <class S>
+S sigmoid(S x) noexcept {
+  const S e = std::exp(std::real(x) >= 0 ? -x : x);
+  return std::real(x) >= 0 ? S(1) / (S(1) + e) : e / (S(1) + e);
+}
+
+// A factor of exactly 0 times an infinite term is 0. NaN stays NaN.
+template <class W, class S>
+S weighted(W weight, S term) noexcept {
+  return weight == W(0) && std::isinf(std::real(term)) ? S(0) : weight * term;
 }
 
 // The lowest index of the largest element; NaN is larger than anything.
@@ -52,15 +60,17 @@ std::size_t index_of_largest(std::span<const S> x) noexcept {
   return largest;
 }
 
-// sum_j exp((x_j - max x) / T) - 1: the 1 of the largest element is left out, so that log1p of this
-// keeps its digits in a row that one element dominates.
-template <class S>
-S sum_below_largest(std::span<const S> x, std::size_t largest, double temperature) noexcept {
-  const real_part_of<S> max = std::real(x[largest]);
+// sum_j exp((y_j - max y) / T) - 1 of y_j = cap(x_j), cap increasing: the 1 of the largest element
+// is left out, so that log1p of this keeps its digits in a row that one element dominates.
+template <class S, class Cap = std::identity>
+S sum_below_largest(std::span<const S> x, std::size_t largest, double temperature,
+                    const Cap& cap = {}) noexcept {
+  const S y = cap(x[largest]);
+  const real_part_of<S> max = std::real(y);
   // Exactly 0 for a finite maximum, but NaN for any other; and a complex step passes through it.
-  S sum = std::exp((x[largest] - max) / temperature) - S(1);
+  S sum = std::exp((y - max) / temperature) - S(1);
   for (std::size_t j = 0; j < x.size(); ++j) {
-    if (j != largest) sum += std::exp((x[j] - max) / temperature);
+    if (j != largest) sum += std::exp((cap(x[j]) - max) / temperature);
   }
   return sum;
 }

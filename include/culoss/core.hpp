@@ -26,14 +26,18 @@ using bf16 = ::__nv_bfloat16;
 template <class T>
 using real_of = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
+// After a failure that is not one of the arguments (out_of_memory, cuda_error, cublas_error) the
+// outputs are unspecified; inputs are as they were, scratch memory is back in its pool, and the same
+// call may be made again. A stream that was being captured has recorded a part of the call. An error
+// that an earlier call of the caller's left behind is neither reported nor cleared.
 enum class status_code : int {
   success = 0,
   invalid_argument = 1,     // nothing was launched, nothing written
   workspace_too_small = 2,  // likewise
   unsupported = 3,          // likewise: this build or device cannot do it
-  out_of_memory = 4,        // the stream's memory pool had no scratch left
+  out_of_memory = 4,        // on a device, for the call that the message names
   cuda_error = 5,           // a call of the CUDA runtime failed; the message names it
-  cublas_error = 6,
+  cublas_error = 6,         // likewise of cuBLAS
 };
 
 // What a call returns: a code, and a message that names the function, the argument and its value.
@@ -87,6 +91,30 @@ struct matrix {
   constexpr matrix(matrix<U> m) noexcept : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
 
   constexpr bool empty() const noexcept { return data == nullptr && rows == 0 && cols == 0; }
+};
+
+// Logits whose classes are not innermost, as images [N, C, H, W] and sequences [N, C, L] have them:
+// element (i, c, k) is data[(i * classes + c) * inner + k]. Dense. Its rows are the n * inner
+// positions, in the order (i, k): labels, per-row losses and statistics stand in that order.
+template <class T>
+struct strided_logits {
+  T* data = nullptr;
+  std::int64_t n = 0;
+  std::int64_t classes = 0;
+  std::int64_t inner = 0;
+
+  constexpr strided_logits() noexcept = default;
+  constexpr strided_logits(T* data, std::int64_t n, std::int64_t classes,
+                           std::int64_t inner) noexcept
+      : data(data), n(n), classes(classes), inner(inner) {}
+  template <class U>
+  requires std::same_as<const U, T>
+  constexpr strided_logits(strided_logits<U> s) noexcept
+      : data(s.data), n(s.n), classes(s.classes), inner(s.inner) {}
+
+  constexpr bool empty() const noexcept {
+    return data == nullptr && n == 0 && classes == 0 && inner == 0;
+  }
 };
 
 // An output gradient, in the type of the inputs or, without a rounding to it, in float.

@@ -4,5 +4,8 @@
 #include <culoss/core.hpp>
 #include <culoss/cross_entropy.hpp>
 #include <culoss/cublas.hpp>
+#include <culoss/divergence.hpp>
+#include <culoss/focal.hpp>
 #include <culoss/info_nce.hpp>
+#include <culoss/nll.hpp>
 #include <culoss/softmax.hpp>

@@ -1,16 +1,23 @@
-// Softmax cross-entropy of a row with label t, from the statistics of the other columns:
-//   m = max_{j != t} x_j   z = sum_{j != t} exp((x_j - m) / T)   d = (x_t - m) / T - log z
-//   -log p_t = softplus(-d)   1 - p_t = sigmoid(-d)   p_j = (1 - p_t) exp((x_j - m) / T) / z
-// so that loss and gradient are relatively exact also where p_t -> 1. Smoothing rides along as
-// A = sum_j w_j (x_j - m) and W = sum_j w_j over the columns that are not -inf:
-//   sum_j -w_j log p_j = W (lse - m) - A,  lse - m = log z + softplus(d)
+// Softmax cross-entropy and softmax focal loss of a row with label t, from the statistics of the
+// other columns; y_j = cap(x_j):
+//   m = max_{j != t} y_j   z = sum_{j != t} exp((y_j - m) / T)   d = (y_t - m) / T - log z
+//   -log p_t = softplus(-d)   1 - p_t = sigmoid(-d)   p_j = (1 - p_t) exp((y_j - m) / T) / z
+// so that loss and gradient are relatively exact also where p_t -> 1. With the focal factor
+// f = (1 - p_t)^gamma, which is 1 for cross-entropy:
+//   L = f softplus(-d)     -L'(d) = f (gamma p_t softplus(-d) + 1 - p_t)
+//   dL/dy_t = L'(d) / T    dL/dy_j = -L'(d) / T exp((y_j - m) / T) / z
+// Smoothing rides along as A = sum_j w_j (y_j - m) and W = sum_j w_j over the columns that are not
+// -inf:  sum_j -w_j log p_j = W (lse - m) - A,  lse - m = log z + softplus(d)
+// and the entropy as B = sum_{j != t} e_j log e_j of the exponentials e_j that z sums:
+//   H = p_t softplus(-d) + (1 - p_t) (softplus(d) + log z - B / z)
 #pragma once
 
 #include <culoss/cross_entropy.hpp>
 
-#include "kernels/gradient_scale.cuh"
+#include "kernels/divisor.cuh"
 #include "kernels/labels.cuh"
 #include "kernels/online_softmax.cuh"
+#include "kernels/row_extras.cuh"
 #include "kernels/row_softmax.cuh"
 
 namespace culoss::kernels {
@@ -18,56 +25,67 @@ namespace culoss::kernels {
 template <class T>
 struct cross_entropy_arguments {
   stream<T> in[1];
-  T* out;
-  long long ld, rows, cols;
+  target<T> out[1];
+  long long rows, cols;
+  long long inner;  // strided logits: positions between two classes
   labels all;
   const float* class_weights;
-  const float* row_weights;
   float smoothing;
+  float gamma;
+  float z_loss;
+  softcap cap;
   scalar_argument temperature;
   gradient_scale scale;
   float* row_loss;
+  float* row_z_loss;
   unsigned char* row_correct;
   float* lse;
+  float* entropy;
   row_statistics<float>* statistics;   // written by the forward call
   const row_statistics<float>* saved;  // read by the backward call
   long long* argmax;
   fault_record* faults;
 };
 
-// kFull: with label smoothing or arg-max; without either, neither costs anything.
-template <class T, bool kFull>
+// How much a row's state carries; what is not in it costs nothing.
+enum class row_work {
+  plain,     // the softmax alone
+  extended,  // ... with label smoothing and arg-max
+  full,      // ... with softcap and entropy
+};
+
+template <class T, row_work kWork>
 struct cross_entropy_policy {
   using value = T;
   static constexpr int kStreams = 1;
-  static constexpr float kAbsent = -INFINITY;
+  static constexpr int kOutputs = 1;
+  static constexpr bool kExtended = kWork != row_work::plain;
+  static constexpr bool kFull = kWork == row_work::full;
   using arguments = cross_entropy_arguments<T>;
 
-  struct extras {
-    float weighted;  // A, without the target
-    float weight;    // W, without the target
-    float best;      // the largest logit so far, NaN above all
-    int index;       // its lowest column
-  };
-  struct nothing {};
   struct plain_state {
     online_state others;
-    unsigned target;  // bits of the target's logit in the one thread that holds it, else 0
+    unsigned target;  // bits of the target's raw logit in the one thread that holds it, else 0
   };
-  struct full_state {
-    online_state others;
-    unsigned target;
-    extras more;
+  struct extended_state : plain_state {
+    float weighted;  // A, without the target
+    float weight;    // W, without the target
+    best_column best;
   };
-  using state = std::conditional_t<kFull, full_state, plain_state>;
+  struct full_state : extended_state {
+    spread entropy;
+  };
+  using state = std::conditional_t<kFull, full_state,
+                                   std::conditional_t<kExtended, extended_state, plain_state>>;
 
   struct coefficients {
     float shift;
-    float slope;    // of exp((x_j - m) / T)
+    float slope;    // of exp((y_j - m) / T)
     float target;   // gradient at the target
     float smooth;   // times w_j, subtracted
     float d;        // margin of the target over the others
     float log_sum;  // log z
+    float lse;      // log sum_j exp(y_j / T), the target's included
     float off;      // not 0: the gradient is 0
   };
 
@@ -86,6 +104,7 @@ struct cross_entropy_policy {
     c = kLog2e / t;
   }
 
+  __device__ static float absent(int) { return -INFINITY; }
   __device__ bool skip() const { return kind != label_kind::counts; }
   // The gradient of a row that is not read: 0 too where the divisor switches all gradients off.
   __device__ float fill() const {
@@ -103,31 +122,43 @@ struct cross_entropy_policy {
   }
 
   __device__ state identity() const {
-    if constexpr (kFull) {
-      return {{-INFINITY, 0.0f}, 0u, {0.0f, 0.0f, -INFINITY, kNoColumn}};
-    } else {
-      return {{-INFINITY, 0.0f}, 0u};
-    }
+    state s{};
+    s.others = {-INFINITY, 0.0f};
+    if constexpr (kExtended) s.best = best_column::none();
+    return s;
   }
 
   template <int kPacks, int kSize>
   __device__ void add(state& s, float (&x)[1][kPacks][kSize], const int (&column)[kPacks]) const {
-    if constexpr (kFull) find_best(s.more, x[0], column);
+    if constexpr (kExtended) {
+      if (a.argmax != nullptr || a.row_correct != nullptr) s.best.add(x[0], column);
+    }
 #pragma unroll
     for (int b = 0; b < kPacks; ++b) {  // the target leaves the others
       const int at = label - column[b];
-      if (at < 0 || at >= kSize) continue;
+      if (kSize > 1 && (at < 0 || at >= kSize)) continue;
 #pragma unroll
       for (int e = 0; e < kSize; ++e) {
-        if (e != at) continue;
-        s.target = __float_as_uint(x[0][b][e]);
-        x[0][b][e] = -INFINITY;
+        s.target = e == at ? __float_as_uint(x[0][b][e]) : s.target;
+        x[0][b][e] = e == at ? -INFINITY : x[0][b][e];
       }
     }
-    const float before = s.others.max;
-    fold(s.others, x[0], c);
     if constexpr (kFull) {
-      if (a.smoothing > 0.0f) add_weights(s.more, before, s.others.max, x[0], column);
+      if (a.cap.given()) {
+#pragma unroll
+        for (int b = 0; b < kPacks; ++b) {
+#pragma unroll
+          for (int e = 0; e < kSize; ++e) x[0][b][e] = a.cap.of(x[0][b][e]);
+        }
+      }
+    }
+    const online_state before = s.others;
+    fold(s.others, x[0], c);
+    if constexpr (kExtended) {
+      if (a.smoothing > 0.0f) add_weights(s, before.max, x[0], column);
+    }
+    if constexpr (kFull) {
+      if (a.entropy != nullptr) s.entropy.add(before, s.others, x[0], c);
     }
   }
 
@@ -135,21 +166,20 @@ struct cross_entropy_policy {
     state s = x;
     s.others = kernels::merge(x.others, y.others, c);
     s.target = x.target | y.target;
+    if constexpr (kExtended) {
+      s.weighted = moved(x, s.others.max) + moved(y, s.others.max);
+      s.weight = x.weight + y.weight;
+      s.best = best_column::merge(x.best, y.best);
+    }
     if constexpr (kFull) {
-      s.more.weighted =
-          moved(x.more, x.others.max, s.others.max) + moved(y.more, y.others.max, s.others.max);
-      s.more.weight = x.more.weight + y.more.weight;
-      if (better(y.more, x.more)) {
-        s.more.best = y.more.best;
-        s.more.index = y.more.index;
-      }
+      s.entropy = spread::merge(x.entropy, x.others, y.entropy, y.others, s.others.max, c);
     }
     return s;
   }
 
   __device__ coefficients finish(const state& s) const {
     float weight = 0.0f;
-    if constexpr (kFull) weight = with_target(s.more.weight, __uint_as_float(s.target));
+    if constexpr (kExtended) weight = with_target(s.weight, __uint_as_float(s.target));
     return coefficients_of(s.others.max, s.others.sum, logf(s.others.sum), 1.0f / s.others.sum,
                            __uint_as_float(s.target), weight);
   }
@@ -165,43 +195,52 @@ struct cross_entropy_policy {
   __device__ void write(const state& s, const coefficients& k) const {
     const float target = __uint_as_float(s.target);
     const bool alone = s.others.sum == 0.0f;  // no other column that is not -inf
-    const float above = alone ? 0.0f : k.log_sum + softplus(k.d);  // lse - m / T
+    const float z_loss = a.z_loss == 0.0f ? 0.0f : a.z_loss * k.lse * k.lse;
     if (a.row_loss != nullptr) {
       const float ce = softplus(-k.d);
-      float loss = weigh((1.0f - a.smoothing) * weight_of(label), ce);
-      if constexpr (kFull) {
+      float loss = weigh((1.0f - a.smoothing) * weight_of(label), focal_factor(k.d) * ce);
+      if constexpr (kExtended) {
         if (a.smoothing > 0.0f) {
-          float smooth = alone ? 0.0f : s.more.weight * above - s.more.weighted / t;
+          const float above = alone ? 0.0f : k.log_sum + softplus(k.d);  // lse - m / T
+          float smooth = alone ? 0.0f : s.weight * above - s.weighted / t;
           if (target != -INFINITY) smooth += weigh(weight_of(label), ce);
           loss += a.smoothing / static_cast<float>(a.cols) * smooth;
         }
       }
-      a.row_loss[row] = a.row_weights != nullptr ? weigh(a.row_weights[row], loss) : loss;
+      a.row_loss[row] = a.scale.weighted(row, loss + z_loss);
     }
-    if (a.lse != nullptr) {
-      const bool confident = k.d > 0.0f;  // then the target is the better shift
-      a.lse[row] = confident || alone ? target / t + softplus(-k.d) : s.others.max / t + above;
-    }
+    if (a.row_z_loss != nullptr) a.row_z_loss[row] = a.scale.weighted(row, z_loss);
+    if (a.lse != nullptr) a.lse[row] = k.lse;
     if (a.statistics != nullptr) {
       float weight = 0.0f;
-      if constexpr (kFull) {
-        if (a.smoothing > 0.0f) weight = with_target(s.more.weight, target);
+      if constexpr (kExtended) {
+        if (a.smoothing > 0.0f) weight = with_target(s.weight, target);
       }
       const bool nan = isnan(k.d);
       a.statistics[row] = nan ? row_statistics<float>{NAN, NAN, NAN, NAN}
                               : row_statistics<float>{s.others.max, k.log_sum, target, weight};
     }
+    if constexpr (kExtended) {
+      if (a.argmax != nullptr) a.argmax[row] = s.best.result();
+      if (a.row_correct != nullptr) a.row_correct[row] = s.best.result() == label;
+    }
     if constexpr (kFull) {
-      const int best = s.more.index == kNoColumn ? 0 : s.more.index;
-      if (a.argmax != nullptr) a.argmax[row] = best;
-      if (a.row_correct != nullptr) a.row_correct[row] = best == label;
+      if (a.entropy != nullptr) {
+        const float p = sigmoid(k.d), q = sigmoid(-k.d);
+        const float of_others = k.log_sum - s.entropy.weighted / (s.others.sum * kLog2e);
+        const float own = p == 0.0f ? 0.0f : p * softplus(-k.d);
+        const float rest = q == 0.0f ? 0.0f : q * (softplus(k.d) + of_others);
+        a.entropy[row] = alone ? (isnan(k.d) ? NAN : 0.0f) : own + rest;
+      }
     }
   }
   __device__ void write_skipped() const {
     const float v = kind == label_kind::ignored ? 0.0f : NAN;
     if (kind == label_kind::bad) report_bad_label(a.faults, row);
     if (a.row_loss != nullptr) a.row_loss[row] = v;
+    if (a.row_z_loss != nullptr) a.row_z_loss[row] = v;
     if (a.lse != nullptr) a.lse[row] = v;
+    if (a.entropy != nullptr) a.entropy[row] = v;
     if (a.statistics != nullptr) a.statistics[row] = {v, v, v, v};
     if (a.argmax != nullptr) a.argmax[row] = -1;
     if (a.row_correct != nullptr) a.row_correct[row] = 0;
@@ -212,31 +251,41 @@ struct cross_entropy_policy {
 #pragma unroll
     for (int e = 0; e < kSize; ++e) {
       const float v = x[0][e];
-      float g = k.slope * exp2_approx((v - k.shift) * c);
+      float y = v, of_cap = 1.0f;
       if constexpr (kFull) {
+        if (a.cap.given()) y = a.cap.of(v, of_cap);
+      }
+      float g = k.slope * exp2_approx((y - k.shift) * c);
+      if constexpr (kExtended) {
         if (a.smoothing > 0.0f) g -= k.smooth * mass(v, column + e);
       }
-      x[0][e] = g;
+      x[0][e] = kFull ? g * of_cap : g;
     }
     const int at = label - column;
-    if (at < 0 || at >= kSize) return;
+    if (kSize > 1 && (at < 0 || at >= kSize)) return;
 #pragma unroll
-    for (int e = 0; e < kSize; ++e) {
-      if (e == at) x[0][e] = k.target;
-    }
+    for (int e = 0; e < kSize; ++e) x[0][e] = e == at ? k.target : x[0][e];
   }
 
  private:
-  static constexpr int kNoColumn = 0x7fffffff;
-
+  // (1 - p_t)^gamma, where 1 - p_t = sigmoid(-d).
+  __device__ float focal_factor(float d) const {
+    if (a.gamma == 0.0f) return 1.0f;
+    const float q = sigmoid(-d);
+    return a.gamma == 1.0f ? q : a.gamma == 2.0f ? q * q : expf(-a.gamma * softplus(d));
+  }
   __device__ float with_target(float weight, float target) const {
     return target == -INFINITY ? weight : weight + weight_of(label);
   }
 
   // sum is needed only as 0, NaN or neither: 0 means that there is no other column but -inf.
   __device__ coefficients coefficients_of(float max, float sum, float log_sum, float inverse_sum,
-                                          float target, float weight) const {
+                                          float raw_target, float weight) const {
     coefficients k;
+    float target = raw_target, of_cap = 1.0f;
+    if constexpr (kFull) {
+      if (a.cap.given()) target = a.cap.of(raw_target, of_cap);
+    }
     const bool alone = sum == 0.0f;
     if (alone) {
       k.d = isfinite(target) ? INFINITY : NAN;
@@ -246,28 +295,39 @@ struct cross_entropy_policy {
     k.log_sum = log_sum;
     k.shift = shift_of(max);
     k.off = a.scale.off() ? 1.0f : 0.0f;
-    float scale = a.scale.of(row) / t;
-    if (a.row_weights != nullptr) scale *= a.row_weights[row];
+    const bool confident = k.d > 0.0f;  // then the target is the better shift
+    k.lse = confident || alone ? target / t + softplus(-k.d) : max / t + (log_sum + softplus(k.d));
+    const float scale = a.scale.of(row) / t;
     const float p = sigmoid(k.d), q = sigmoid(-k.d);  // p_t and 1 - p_t
     const float own = (1.0f - a.smoothing) * weight_of(label);
-    const float share = kFull ? a.smoothing / static_cast<float>(a.cols) : 0.0f;
-    k.smooth = scale * share;
-    k.slope = alone && !isnan(k.d) ? 0.0f : scale * q * (own + share * weight) * inverse_sum;
-    k.target = -scale * (own * q);
-    if (kFull && a.smoothing > 0.0f) {
-      const float of_target = target == -INFINITY ? 0.0f : weight_of(label);
-      k.target += k.smooth * (p * weight - of_target);
+    const float share = kExtended ? a.smoothing / static_cast<float>(a.cols) : 0.0f;
+    float rate = q;  // -L'(d)
+    if (a.gamma != 0.0f) {
+      const float surprise = p == 0.0f ? 0.0f : p * softplus(-k.d);
+      rate = focal_factor(k.d) * (a.gamma * surprise + q);
     }
+    // What p_j is multiplied by, beside the loss of the target.
+    float of_all = share * weight;
+    if (a.z_loss != 0.0f) of_all += 2.0f * a.z_loss * k.lse;
+    k.smooth = scale * share;
+    k.slope = alone && !isnan(k.d) ? 0.0f : scale * (own * rate + of_all * q) * inverse_sum;
+    k.target = scale * (of_all * p - own * rate);
+    if (kExtended && a.smoothing > 0.0f) {
+      k.target -= k.smooth * (target == -INFINITY ? 0.0f : weight_of(label));
+    }
+    if constexpr (kFull) k.target *= of_cap;
     return k;
   }
 
   // Sums about a maximum that has risen since: each seen weight's distance grows by the rise.
-  __device__ static float moved(const extras& s, float from, float to) {
+  __device__ static float moved(const state& s, float to) { return moved(s, s.others.max, to); }
+  __device__ static float moved(const state& s, float from, float to) {
     return s.weight == 0.0f ? s.weighted : s.weighted + (from - to) * s.weight;
   }
   template <int kPacks, int kSize>
-  __device__ void add_weights(extras& s, float before, float max, const float (&x)[kPacks][kSize],
+  __device__ void add_weights(state& s, float before, const float (&x)[kPacks][kSize],
                               const int (&column)[kPacks]) const {
+    const float max = s.others.max;
     s.weighted = moved(s, before, max);
 #pragma unroll
     for (int b = 0; b < kPacks; ++b) {
@@ -276,27 +336,6 @@ struct cross_entropy_policy {
         const float w = mass(x[b][e], column[b] + e);
         s.weighted += w == 0.0f ? 0.0f : w * (x[b][e] - max);
         s.weight += w;
-      }
-    }
-  }
-
-  __device__ static bool better(const extras& x, const extras& y) {
-    if (isnan(x.best) || isnan(y.best)) {
-      return isnan(x.best) && (!isnan(y.best) || x.index < y.index);
-    }
-    return x.best > y.best || (x.best == y.best && x.index < y.index);
-  }
-  template <int kPacks, int kSize>
-  __device__ void find_best(extras& s, const float (&x)[kPacks][kSize],
-                            const int (&column)[kPacks]) const {
-#pragma unroll
-    for (int b = 0; b < kPacks; ++b) {
-#pragma unroll
-      for (int e = 0; e < kSize; ++e) {  // columns rise: the first of equals stays
-        const float v = x[b][e];
-        const bool larger = (v > s.best) | (isnan(v) & !isnan(s.best));
-        s.best = larger ? v : s.best;
-        s.index = larger ? column[b] + e : s.index;
       }
     }
   }

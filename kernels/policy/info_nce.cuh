@@ -10,7 +10,7 @@
 
 #include <cub/block/block_reduce.cuh>
 
-#include "kernels/gradient_scale.cuh"
+#include "kernels/divisor.cuh"
 #include "kernels/similarity_tiles.cuh"
 
 namespace culoss::kernels {
@@ -19,7 +19,6 @@ struct call_arguments {
   scalar_argument scale;
   bool logarithm;  // scale is log_scale, else a temperature
   gradient_scale by;
-  const float* row_weights;
   const float* row_norms;
   const float* col_norms;    // of the keys ...
   const float* col_norms_2;  // ... and of the negatives
@@ -27,7 +26,7 @@ struct call_arguments {
   float range;  // how far 16-bit gradients of similarities are lifted: 2^14 for half, else 1
 
   __device__ float weight(long long i) const {
-    const float w = row_weights != nullptr ? row_weights[i] : 1.0f;
+    const float w = by.row_weights != nullptr ? by.row_weights[i] : 1.0f;
     return by.upstream_rows != nullptr ? w * by.upstream_rows[i] : w;
   }
 };
@@ -55,7 +54,7 @@ __global__ void __launch_bounds__(kTotalThreads)
     __syncthreads();  // scratch is used again
     return block_reduce(scratch).Reduce(m, larger{});
   };
-  const bool weighted = a.row_weights != nullptr || a.by.upstream_rows != nullptr;
+  const bool weighted = a.by.row_weights != nullptr || a.by.upstream_rows != nullptr;
   const float weight =
       largest(weighted ? a.rows : 0, [&](long long i) { return fabsf(a.weight(i)); });
   const float row =
@@ -79,13 +78,8 @@ __global__ void __launch_bounds__(kTotalThreads)
   const float top = weighted && weight > 0.0f && isfinite(weight) ? weight : 1.0f;
   const float row_top = power_of_two_above(row);
   const float col_top = power_of_two_above(fmaxf(col_1, col_2));
-  const float divisor = a.by.divisor();
-  float upstream = a.by.upstream_rows != nullptr ? 1.0f : a.by.upstream.get();
-  if (divisor == 0.0f) {
-    upstream = a.by.nan_if_empty ? NAN : 0.0f;
-  } else {
-    upstream /= divisor;
-  }
+  const float upstream =
+      a.by.by.gradient(a.by.upstream_rows != nullptr ? 1.0f : a.by.upstream.get());
   call_numbers n;
   n.bits = scale * kLog2e;
   n.row_factor = a.range / row_top;
@@ -95,7 +89,6 @@ __global__ void __launch_bounds__(kTotalThreads)
   n.column_rest = col_top;
   n.scale_rest = upstream * of_scale;
   n.off = a.by.off();
-  n.divisor = divisor;
   *out = n;
 }
 
@@ -158,7 +151,7 @@ __global__ void __launch_bounds__(kFoldThreads)
     r = {0.5f * (r.loss + c.loss), 0.5f * (r.scale + c.scale)};
   }
   if (a.loss != nullptr) {
-    a.loss[i] = a.call.row_weights != nullptr ? weigh(a.call.row_weights[i], r.loss) : r.loss;
+    a.loss[i] = a.call.by.weighted(i, r.loss);
   }
   if (a.scale != nullptr) a.scale[i] = weight * r.scale;
 }
@@ -177,14 +170,9 @@ struct write_similarity_scalars {
   float* loss;       // or null
   float* scale;      // or null
   long long* count;  // or null
-  bool nan_if_empty;
+  divisor by;
   __device__ void operator()(const totals& t) const {
-    const bool empty = numbers->divisor == 0.0f;
-    const float of_nothing = nan_if_empty ? NAN : 0.0f;
-    if (loss != nullptr) {
-      *loss =
-          empty ? of_nothing : static_cast<float>(t.sum / static_cast<double>(numbers->divisor));
-    }
+    if (loss != nullptr) *loss = by.loss(t.sum);
     if (scale != nullptr) {
       *scale = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->scale_rest);
     }

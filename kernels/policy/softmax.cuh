@@ -10,12 +10,12 @@ template <class T>
 struct softmax_policy {
   using value = T;
   static constexpr int kStreams = 1;
-  static constexpr float kAbsent = -INFINITY;
+  static constexpr int kOutputs = 1;
 
   struct arguments {
     stream<T> in[1];
-    T* out;
-    long long ld, rows, cols;
+    target<T> out[1];
+    long long rows, cols;
     scalar_argument temperature;
     bool log;
   };
@@ -36,6 +36,7 @@ struct softmax_policy {
     c = kLog2e / t;
   }
 
+  __device__ static float absent(int) { return -INFINITY; }
   __device__ bool skip() const { return false; }
   __device__ float fill() const { return 0.0f; }
   __device__ void write_skipped() const {}

@@ -11,12 +11,12 @@ template <class T>
 struct softmax_backward_policy {
   using value = T;
   static constexpr int kStreams = 2;  // the output of the forward call, and g
-  static constexpr float kAbsent = 0.0f;
+  static constexpr int kOutputs = 1;
 
   struct arguments {
     stream<T> in[2];
-    T* out;
-    long long ld, rows, cols;
+    target<T> out[1];
+    long long rows, cols;
     scalar_argument temperature;
     bool log;
   };
@@ -33,6 +33,7 @@ struct softmax_backward_policy {
   __device__ softmax_backward_policy(const arguments& a, long long)
       : a(a), inverse_t(1.0f / temperature_of(a.temperature)) {}
 
+  __device__ static float absent(int) { return 0.0f; }
   __device__ bool skip() const { return false; }
   __device__ float fill() const { return 0.0f; }
   __device__ void write_skipped() const {}

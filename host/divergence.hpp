@@ -1,0 +1,34 @@
+// What the CPU and the CUDA side of entropy share: the check of the arguments.
+#pragma once
+
+#include <culoss/divergence.hpp>
+
+#include "host/validate.hpp"
+
+namespace culoss::detail {
+
+template <class Where, class T>
+status check_entropy(const Where& where, const matrix<const T>& input,
+                     const entropy_outputs<T>& outputs, const entropy_options& options) noexcept {
+  validator v("entropy");
+  v.check(where);
+  v.check("input", input, role::in_place_input);
+  v.positive("input.cols", input.cols);
+  v.require(options.input == entropy_input::probabilities || options.input == entropy_input::logits,
+            "input must be probabilities or logits");
+  v.temperature("temperature", options.temperature);
+  const bool cold = options.temperature.on_device() || options.temperature.value() != 1.0f;
+  v.require(options.input == entropy_input::logits || !cold,
+            "temperature is given, but probabilities have none");
+  v.check_if_given("row_weights", options.row_weights, input.rows, "input.rows", role::input);
+  v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows,
+              input.rows);
+  v.empty(options.empty);
+  v.row_loss("loss", outputs.loss, options.reduction, input.rows, "input.rows");
+  v.gradient_if_given("grad_input", outputs.grad_input, "input", input);
+  v.require(input.rows == 0 || !outputs.loss.empty() || !outputs.grad_input.empty(),
+            "no output is given");
+  return v.finish();
+}
+
+}  // namespace culoss::detail
