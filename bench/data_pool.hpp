@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,25 +13,31 @@ namespace culoss::bench {
 
 class data_pool {
  public:
-  data_pool(device& on, std::size_t region_bytes) : on_(on), region_bytes_(region_bytes) {}
+  data_pool(device& on, const region_bytes& bytes) : on_(on), bytes_(bytes) {}
 
-  // Region 0 holds standard normal numbers of this type from now on; nothing may write there.
-  void hold(culoss_test::element type);
-  // Element `index` of region 0.
-  double value(std::size_t index) const { return period_[index % period_.size()]; }
-  // Elements first, first + 1, ...
+  // kNormals or kUniforms hold random numbers of this type from now on; nothing may write there.
+  void hold(bench::region which, culoss_test::element type);
+  // Element `index` of such a region.
+  double value(bench::region which, std::size_t index) const {
+    const std::vector<double>& period = numbers_[which].period;
+    return period[index % period.size()];
+  }
+  // Normal numbers first, first + 1, ...
   void read(std::size_t first, std::span<double> out) const;
 
   void* region(int i);  // allocated when it is first asked for
   device& on() const { return on_; }
 
  private:
+  struct numbers {
+    std::optional<culoss_test::element> type;
+    std::vector<double> period;
+  };
+
   device& on_;
-  std::size_t region_bytes_;
+  region_bytes bytes_;
   buffer regions_[kRegions];
-  bool filled_ = false;
-  culoss_test::element type_{};
-  std::vector<double> period_;
+  numbers numbers_[kRegions];
 };
 
 }  // namespace culoss::bench

@@ -1,8 +1,11 @@
 #include "bench/grid.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
+#include "bench/row_grid.hpp"
+#include "bench/row_losses.hpp"
 #include "bench/similarity_grid.hpp"
 
 namespace culoss::bench {
@@ -13,104 +16,16 @@ constexpr int kMaxCopies = 1024;
 // The working set that is surely not in a cache of this size.
 std::size_t cold_bytes(const device_description& on) { return 5 * on.cache_bytes; }
 
-int matrices(const sweep_row& row) {
-  if (row.loss == loss::cross_entropy) return row.mode == mode::forward ? 1 : 2;
-  return row.mode == mode::forward ? 2 : 3;
-}
-
-struct block {
-  std::vector<loss> losses;
-  std::vector<mode> modes;
-  std::vector<element> types;
-  std::vector<std::int64_t> cols, rows;
-  std::vector<cache_state> states;
-  std::int64_t max_elements;
-};
-
-std::vector<sweep_row> rows_of(const block& b) {
-  std::vector<sweep_row> all;
-  for (const element type : b.types) {
-    for (const loss which : b.losses) {
-      for (const mode m : b.modes) {
-        for (const std::int64_t cols : b.cols) {
-          for (const std::int64_t rows : b.rows) {
-            for (const cache_state state : b.states) {
-              sweep_row row{.loss = which, .mode = m, .type = type, .rows = rows, .cols = cols};
-              row.state = state;
-              all.push_back(row);
-            }
-          }
-        }
-      }
-    }
-  }
-  return all;
-}
-
-constexpr std::int64_t kUnlimited = INT64_MAX;
-
-const std::vector<loss> kCrossEntropy{loss::cross_entropy};
-const std::vector<loss> kSoftmaxes{loss::softmax, loss::log_softmax};
-const std::vector<mode> kModes{mode::forward, mode::backward, mode::fused};
-const std::vector<mode> kSoftmaxModes{mode::forward, mode::backward};
-const std::vector<std::int64_t> kAllCols{64,    256,   1000,  1024,  2048,   4096,  8192,
-                                         32000, 32768, 50257, 65536, 128256, 262144};
-
-std::vector<std::int64_t> powers(std::int64_t step) {  // of `step`, up to 32768
-  std::vector<std::int64_t> all;
-  for (std::int64_t n = 1; n <= 32768; n *= step) all.push_back(n);
-  return all;
-}
-
-std::vector<block> cuda_blocks(form wanted) {
-  const std::vector<element> types{element::bfloat16, element::float32, element::float16};
-  const std::vector<cache_state> cold{cache_state::cold}, hot{cache_state::hot},
-      both{cache_state::cold, cache_state::hot};
-  if (wanted == form::full) {
-    return {{kCrossEntropy, kModes, types, kAllCols, powers(2), both, kUnlimited},
-            {kSoftmaxes, kSoftmaxModes, types, kAllCols, powers(2), both, kUnlimited}};
-  }
-  const std::vector<std::int64_t> cols{1000, 4096, 32000, 50257, 65536, 128256};
-  return {
-      {kCrossEntropy, kModes, {element::bfloat16}, kAllCols, {8192}, cold, kUnlimited},
-      {kCrossEntropy, kModes, {element::bfloat16}, kAllCols, powers(8), cold, kUnlimited},
-      {kCrossEntropy, kModes, {element::bfloat16}, {1000, 32000}, powers(8), hot, kUnlimited},
-      {kCrossEntropy, kModes, types, cols, {8192}, cold, kUnlimited},
-      {kSoftmaxes, kSoftmaxModes, {element::bfloat16}, cols, {8192}, cold, kUnlimited},
-  };
-}
-
-// The reference computes in double, far from the cache's and the memory's limits: one state.
-std::vector<block> cpu_blocks(form wanted) {
-  const std::vector<element> types{element::float32, element::bfloat16, element::float64,
-                                   element::float16};
-  const std::vector<cache_state> hot{cache_state::hot};
-  const block baseline{kCrossEntropy, {mode::fused}, {element::float32}, {32000},
-                       {4096},        hot,           kUnlimited};
-  if (wanted == form::full) {
-    return {baseline,
-            {kCrossEntropy, kModes, types, kAllCols, powers(2), hot, std::int64_t{1} << 27},
-            {kSoftmaxes, kSoftmaxModes, types, kAllCols, powers(2), hot, std::int64_t{1} << 25}};
-  }
-  const std::vector<std::int64_t> cols{64, 1024, 8192, 32000, 128256};
-  return {
-      baseline,
-      {kCrossEntropy, kModes, {element::float32}, cols, powers(4), hot, std::int64_t{1} << 23},
-      {kCrossEntropy, kModes, {element::bfloat16}, cols, powers(8), hot, std::int64_t{1} << 21},
-      {kSoftmaxes, kSoftmaxModes, {element::float32}, {1024, 32000}, {64}, hot, kUnlimited},
-      {kCrossEntropy, kModes, {element::float64}, {1024, 32000}, {64}, hot, kUnlimited},
-  };
-}
-
 }  // namespace
 
 const char* name_of(loss value) {
-  constexpr const char* kNames[] = {"cross_entropy", "softmax",        "log_softmax",
-                                    "info_nce",      "info_nce_queue", "clip"};
-  return kNames[static_cast<int>(value)];
+  constexpr const char* kSimilarities[] = {"info_nce", "info_nce_queue", "clip"};
+  const int over = static_cast<int>(value) - static_cast<int>(loss::info_nce);
+  return over < 0 ? properties(value).name : kSimilarities[over];
 }
 const char* name_of(mode value) {
-  return value == mode::forward ? "forward" : value == mode::backward ? "backward" : "fused";
+  constexpr const char* kNames[] = {"forward", "backward", "fused", "in_place", "both"};
+  return kNames[static_cast<int>(value)];
 }
 const char* name_of(cache_state value) { return value == cache_state::cold ? "cold" : "hot"; }
 const char* name_of(room value) {
@@ -120,6 +35,10 @@ const char* name_of(room value) {
 std::string sweep_row::name() const {
   std::string name =
       std::string(name_of(loss)) + "/" + name_of(mode) + "/" + culoss_test::format_of(type).name;
+  if (inner > 0) {
+    return name + "/n:" + std::to_string(rows / inner) + "/cols:" + std::to_string(cols) +
+           "/inner:" + std::to_string(inner) + "/" + name_of(state);
+  }
   if (!over_similarities()) {
     return name + "/rows:" + std::to_string(rows) + "/cols:" + std::to_string(cols) + "/" +
            name_of(state);
@@ -135,12 +54,20 @@ std::size_t sweep_row::matrix_bytes() const {
 }
 
 std::size_t sweep_row::floor_bytes() const {
-  const std::size_t matrices = static_cast<std::size_t>(bench::matrices(*this)) * matrix_bytes();
-  if (loss != loss::cross_entropy) return matrices;
+  // What memory gives for one element: a sector.
+  constexpr std::size_t kSector = 32;
+  const row_loss& of = properties(loss);
   const std::size_t real = type == element::float64 ? 8 : 4;
   const auto n = static_cast<std::size_t>(rows);
-  // int64 labels; the scalar loss, or the four statistics of each row that a backward reads.
-  return matrices + 8 * n + (mode == mode::backward ? 4 * real * n : real);
+  const auto matrices = static_cast<std::size_t>(matrices_read(*this) + matrices_written(*this));
+  std::size_t bytes = matrices * matrix_bytes();
+  if (loss == loss::nll) bytes += kSector * n;
+  if (of.labels) bytes += sizeof(std::int64_t) * n;
+  if (of.class_weights) bytes += sizeof(float) * static_cast<std::size_t>(cols);
+  if (gives_loss(*this)) bytes += real * (of.entropy ? n + 1 : 1);
+  // The statistics of each row that a backward reads.
+  if (of.statistics && mode == mode::backward) bytes += 4 * real * n;
+  return bytes;
 }
 
 int sweep_row::copies(const device_description& on) const {
@@ -150,20 +77,31 @@ int sweep_row::copies(const device_description& on) const {
 }
 
 transfer sweep_row::yardstick() const {
-  return loss == loss::cross_entropy && mode == mode::forward ? transfer::read : transfer::copy;
+  return matrices_written(*this) == 0 ? transfer::read : transfer::copy;
 }
 
-std::size_t matrix_region_bytes(const std::vector<sweep_row>& rows, const device_description& on) {
-  std::size_t most = 0;
+region_bytes regions_of(const std::vector<sweep_row>& rows, const device_description& on) {
+  region_bytes most{};
+  const auto need = [&most](region which, std::size_t bytes) {
+    most[which] = std::max(most[which], bytes);
+  };
   for (const sweep_row& row : rows) {
     if (row.over_similarities()) {
-      most = std::max(most, similarity_region_bytes(row, on));
+      const std::size_t bytes = similarity_region_bytes(row, on);
+      for (const region which : {kNormals, kOutput, kSecond}) need(which, bytes);
       continue;
     }
-    most = std::max(most, (row.matrix_bytes() + 256) * static_cast<std::size_t>(row.copies(on)));
+    const auto copies = static_cast<std::size_t>(row.copies(on));
+    const std::size_t sets = (row.matrix_bytes() + 256) * copies;
+    if (row.loss != loss::smooth_labels) need(input_of(row), sets);
+    if (matrices_read(row) == 2) need(second_input_of(row), sets);
+    if (matrices_written(row) > 0) need(kOutput, sets);
+    if (row.mode == mode::both) need(kSecond, sets);
     // The yardstick moves as many bytes, half of them read and half written, or all read.
-    const std::size_t moved = row.floor_bytes() / (row.yardstick() == transfer::read ? 1 : 2);
-    most = std::max(most, (moved + 256) * static_cast<std::size_t>(row.copies(on)));
+    const bool writes = row.yardstick() == transfer::copy;
+    const std::size_t moved = (row.floor_bytes() / (writes ? 2 : 1) + 256) * copies;
+    need(kNormals, moved);
+    if (writes) need(kOutput, moved);
   }
   return most;
 }
@@ -172,22 +110,23 @@ std::vector<sweep_row> grid(form wanted, const device_description& on, int* left
   std::vector<sweep_row> rows;
   std::set<std::string> seen;
   *left_out = 0;
+  region_bytes taken{};
   const auto add = [&](const sweep_row& row) {
-    if (kRegions * matrix_region_bytes({row}, on) > on.memory_bytes) {
+    region_bytes bytes = regions_of({row}, on);
+    for (std::size_t i = 0; i < kRegions; ++i) bytes[i] = std::max(bytes[i], taken[i]);
+    if (std::accumulate(bytes.begin(), bytes.end(), std::size_t{0}) > on.memory_bytes) {
       ++*left_out;
     } else {
+      taken = bytes;
       rows.push_back(row);
     }
   };
-  for (const block& b : on.cuda ? cuda_blocks(wanted) : cpu_blocks(wanted)) {
-    for (const sweep_row& row : rows_of(b)) {
-      if (row.rows * row.cols > b.max_elements || !seen.insert(row.name()).second) continue;
-      // Calls too small to get out of the cache in that many copies take their latency, hot or
-      // cold.
-      const auto copies = static_cast<std::size_t>(row.copies(on));
-      if (row.state == cache_state::cold && copies * row.floor_bytes() < cold_bytes(on)) continue;
-      add(row);
-    }
+  for (const sweep_row& row : row_loss_rows(wanted, on)) {
+    if (!seen.insert(row.name()).second) continue;
+    // Calls too small to get out of the cache in that many copies take their latency, hot or cold.
+    const auto copies = static_cast<std::size_t>(row.copies(on));
+    if (row.state == cache_state::cold && copies * row.floor_bytes() < cold_bytes(on)) continue;
+    add(row);
   }
   for (const sweep_row& row : similarity_rows(wanted, on)) {
     if (seen.insert(row.name()).second) add(row);

@@ -2,6 +2,7 @@
 // operations it must do.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -14,10 +15,43 @@ namespace culoss::bench {
 
 using culoss_test::element;
 
+// One function with one choice of options. Those of cross_entropy, row_losses.hpp has the values:
+// smoothing to softcap, one option; all, these, class weights and the output of the entropy;
+// targets, against probabilities. strided: classes are not innermost. smooth_targets: of rows.
 // info_nce: in the batch, and against the negatives where there are some; info_nce_queue: against
 // the negatives alone.
-enum class loss { cross_entropy, softmax, log_softmax, info_nce, info_nce_queue, clip };
-enum class mode { forward, backward, fused };  // fused: loss and gradient in one call
+enum class loss {
+  cross_entropy,
+  cross_entropy_smoothing,
+  cross_entropy_z_loss,
+  cross_entropy_softcap,
+  cross_entropy_all,
+  cross_entropy_targets,
+  cross_entropy_strided,
+  softmax_focal,
+  softmax_focal_fractional,
+  softmax_focal_strided,
+  sigmoid_focal,
+  sigmoid_focal_labels,
+  nll,
+  smooth_labels,
+  smooth_targets,
+  entropy,
+  entropy_logits,
+  softmax,
+  log_softmax,
+  info_nce,
+  info_nce_queue,
+  clip,
+};
+
+enum class mode {
+  forward,
+  backward,  // from what a forward left
+  fused,     // loss and gradient in one call
+  in_place,  // likewise, the gradient over the input
+  both,      // loss and the gradients of both inputs in one call
+};
 
 // cold: each call works on other memory than the last ones, so that nothing of it is in the cache.
 enum class cache_state { cold, hot };
@@ -26,16 +60,23 @@ enum class cache_state { cold, hot };
 // needs to run well, where that is less; none, on the CPU.
 enum class room { best, recompute, none };
 
+// Memory that all rows share. Numbers that nothing may write to, standard normal or uniform in
+// [0, 1); outputs; a second output or a workspace.
+enum region { kNormals, kOutput, kSecond, kUniforms, kRegions };
+using region_bytes = std::array<std::size_t, kRegions>;
+
 struct sweep_row {
   culoss::bench::loss loss = loss::cross_entropy;
   culoss::bench::mode mode = mode::fused;
   culoss_test::element type = element::float32;
   std::int64_t rows = 0, cols = 0;  // of the matrix; over similarities, numbers of queries and keys
   cache_state state = cache_state::hot;
+  std::int64_t inner = 0;  // of strided logits: positions of an image; rows are positions
   std::int64_t negatives = 0, dimension = 0;
   culoss::bench::room room = room::none;
 
   // cross_entropy/fused/bf16/rows:8192/cols:128256/cold
+  // cross_entropy_strided/fused/bf16/n:8/cols:19/inner:262144/cold
   // clip/fused/bf16/batch:32768/negatives:0/dim:768/best
   std::string name() const;
   bool over_similarities() const { return loss >= loss::info_nce; }
@@ -45,7 +86,7 @@ struct sweep_row {
   std::size_t floor_bytes() const;
   // Distinct sets of buffers that the calls of a sample go through.
   int copies(const device_description& on) const;
-  // The yardstick: a forward of cross-entropy only reads, everything else also writes.
+  // The yardstick: what gives only losses reads, everything else also writes.
   transfer yardstick() const;
 };
 
@@ -54,14 +95,13 @@ const char* name_of(mode value);
 const char* name_of(cache_state value);
 const char* name_of(room value);
 
-enum class form { standard, full };
+enum class form { standard, full, smoke };  // smoke: every function once or twice, small
 
 // In the order of importance, so that a limit of time cuts the least of it. Without what does not
 // fit the device's memory; `left_out` counts that.
 std::vector<sweep_row> grid(form wanted, const device_description& on, int* left_out);
 
-// Memory for each of the matrices, kRegions at most, of the largest row.
-inline constexpr std::size_t kRegions = 3;
-std::size_t matrix_region_bytes(const std::vector<sweep_row>& rows, const device_description& on);
+// Memory for each of the regions, of the row that needs the most of it.
+region_bytes regions_of(const std::vector<sweep_row>& rows, const device_description& on);
 
 }  // namespace culoss::bench

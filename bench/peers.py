@@ -2,14 +2,16 @@
 """PyTorch's losses on the sizes of a sweep: peers.py DIR reads DIR/sweep.json and writes
 DIR/peers.json, which plot.py draws beside it. Needs PyTorch with CUDA.
 
-Cross-entropy; InfoNCE in the batch, and CLIP's loss as open_clip has it: normalize, two products
-for the similarities of each direction, two cross-entropies in float.
+Cross-entropy with its options, against probabilities and of [N, C, d]; torchvision's sigmoid focal
+loss where it is installed, else its formula; softmax focal loss, negative log-likelihood, entropy.
+InfoNCE in the batch, and CLIP's loss as open_clip has it: normalize, two products for the
+similarities of each direction, two cross-entropies in float.
 
 Counted and timed as the sweep does: bytes that must move, or operations that must be done, over the
-median time; device events with no synchronization between them; random data; for cross-entropy
-buffers rotated until they pass five times the L2 cache. `forward` is the loss alone, `fused` the
-loss and its gradients (forward and autograd's backward). The loss is compared with one in double
-first; a wrong one is not timed.
+median time; device events with no synchronization between them; random data; for losses of rows
+and elements buffers rotated until they pass five times the L2 cache. `forward` is the loss alone,
+`fused` the loss and its gradient (forward and autograd's backward). The loss is compared with one
+in double first; a wrong one is not timed.
 """
 import json
 import math
@@ -19,6 +21,12 @@ import sys
 import torch
 import torch._dynamo
 import torch.nn.functional as F
+
+try:
+    import torchvision
+    import torchvision.ops
+except ImportError:
+    torchvision = None
 
 TYPES = {"float": torch.float32, "half": torch.float16, "bf16": torch.bfloat16}
 SAMPLES = 20
@@ -33,29 +41,32 @@ def own_index(logits):
     return torch.arange(len(logits), device=logits.device)
 
 
-class CrossEntropy:
-    """A matrix of logits, and labels."""
+class RowLoss:
+    """A matrix of logits, or images or sequences of them [N, C, d], and labels."""
     keys = ("rows", "cols", "state", "bytes")
+    targets = False  # of the logits' shape, in [0, 1), instead of labels
 
-    @staticmethod
-    def wants(row):
-        return row["state"] == "cold" and row["rows"] == 8192
+    @classmethod
+    def wants(cls, row):
+        return row["state"] == "cold" and row["mode"] == "fused"
 
-    @staticmethod
-    def loss(logits, labels):
-        return F.cross_entropy(logits, labels)
-
-    @staticmethod
-    def sets(row, kind):
+    @classmethod
+    def sets(cls, row, kind):
         cache = torch.cuda.get_device_properties(0).L2_cache_size
-        rows, cols = row["rows"], row["cols"]
-        return [(torch.randn(rows, cols, device="cuda", dtype=kind, requires_grad=True),
-                 torch.randint(cols, (rows,), device="cuda"))
-                for _ in range(min(1024, math.ceil(5 * cache / row["bytes"])))]
+        return [cls.inputs(row, kind) for _ in range(min(1024, math.ceil(5 * cache / row["bytes"])))]
+
+    @classmethod
+    def inputs(cls, row, kind):
+        rows, cols, inner = row["rows"], row["cols"], row.get("inner", 0)
+        shape = (rows // inner, cols, inner) if inner else (rows, cols)
+        logits = torch.randn(shape, device="cuda", dtype=kind, requires_grad=True)
+        if cls.targets:
+            return logits, torch.rand(shape, device="cuda", dtype=kind)
+        return logits, torch.randint(cols, shape[:1] + shape[2:], device="cuda")
 
     @staticmethod
     def few(row):
-        return max(4, (1 << 22) // row["cols"])
+        return max(4, (1 << 22) // (row["cols"] * row.get("inner", 1)))
 
     @staticmethod
     def roundings(loss):
@@ -65,6 +76,125 @@ class CrossEntropy:
     @staticmethod
     def rate(row, seconds):
         return {"bytes_per_second": row["bytes"] / seconds}
+
+
+class CrossEntropy(RowLoss):
+    @classmethod
+    def wants(cls, row):
+        return row["state"] == "cold" and row["rows"] == 8192
+
+    @staticmethod
+    def loss(logits, labels):
+        return F.cross_entropy(logits, labels)
+
+
+class Formula(RowLoss):
+    """Written out: each of its operations rounds to the type."""
+
+    @staticmethod
+    def roundings(loss):
+        """Of at most eight operations, of the loss' size."""
+        return 8 * loss
+
+
+class Strided(RowLoss):
+    keys = RowLoss.keys + ("inner",)
+    loss = staticmethod(CrossEntropy.loss)
+
+
+class Smoothing(RowLoss):
+    @staticmethod
+    def loss(logits, labels):
+        return F.cross_entropy(logits, labels, label_smoothing=0.1)
+
+
+class ZLoss(Formula):
+    @staticmethod
+    def loss(logits, labels):
+        square = torch.logsumexp(logits, -1).square().mean()
+        return F.cross_entropy(logits, labels) + 1e-4 * square
+
+
+class Softcap(Formula):
+    @staticmethod
+    def loss(logits, labels):
+        return F.cross_entropy(30 * torch.tanh(logits / 30), labels)
+
+
+class Targets(RowLoss):
+    """Against probabilities."""
+    targets = True
+    loss = staticmethod(CrossEntropy.loss)
+
+
+class SoftmaxFocal(Formula):
+    gamma = 2
+
+    @classmethod
+    def loss(cls, logits, labels):
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        return (-torch.expm1(-losses)).pow(cls.gamma).mul(losses).mean()
+
+
+class FractionalFocal(SoftmaxFocal):
+    gamma = 1.5
+
+
+class StridedFocal(SoftmaxFocal):
+    keys = RowLoss.keys + ("inner",)
+
+
+def sigmoid_focal(logits, targets):
+    """As torchvision.ops.sigmoid_focal_loss."""
+    p = torch.sigmoid(logits)
+    losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    p_t = p * targets + (1 - p) * (1 - targets)
+    return (losses * (1 - p_t) ** 2 * (0.25 * targets + 0.75 * (1 - targets))).mean()
+
+
+class SigmoidFocal(Formula):
+    targets = True
+
+    @staticmethod
+    def loss(logits, targets):
+        if torchvision is None:
+            return sigmoid_focal(logits, targets)
+        return torchvision.ops.sigmoid_focal_loss(logits, targets, reduction="mean")
+
+
+class SigmoidFocalLabels(Formula):
+    """Labels become one-hot targets first; the label after the last class has none."""
+
+    @classmethod
+    def inputs(cls, row, kind):
+        logits, labels = super().inputs(row, kind)
+        background = torch.rand(labels.shape, device="cuda") < 0.875
+        return logits, labels.masked_fill_(background, row["cols"])
+
+    @staticmethod
+    def loss(logits, labels):
+        targets = F.one_hot(labels, logits.shape[1] + 1)[:, :-1].to(logits.dtype)
+        return SigmoidFocal.loss(logits, targets)
+
+
+class Nll(RowLoss):
+    @staticmethod
+    def loss(logits, labels):
+        return F.nll_loss(logits, labels)
+
+    @staticmethod
+    def roundings(loss):
+        """A sum of both signs of numbers around 1."""
+        return 1
+
+
+class Entropy(Formula):
+    """Of logits; the labels are not read."""
+
+    @staticmethod
+    def loss(logits, _):
+        logs = F.log_softmax(logits, -1)
+        return -(logs.exp() * logs).sum(-1).mean()
 
 
 class InfoNce:
@@ -106,7 +236,13 @@ class Clip(InfoNce):
         return (InfoNce.loss(images, texts) + InfoNce.loss(texts, images)) / 2
 
 
-LOSSES = {"cross_entropy": CrossEntropy, "info_nce": InfoNce, "clip": Clip}
+LOSSES = {"cross_entropy": CrossEntropy, "cross_entropy_smoothing": Smoothing,
+          "cross_entropy_z_loss": ZLoss, "cross_entropy_softcap": Softcap,
+          "cross_entropy_targets": Targets, "cross_entropy_strided": Strided,
+          "softmax_focal": SoftmaxFocal, "softmax_focal_1.5": FractionalFocal,
+          "softmax_focal_strided": StridedFocal, "sigmoid_focal": SigmoidFocal,
+          "sigmoid_focal_labels": SigmoidFocalLabels, "nll": Nll, "entropy_logits": Entropy,
+          "info_nce": InfoNce, "clip": Clip}
 
 
 def call_of(mode, function):
@@ -191,7 +327,7 @@ def main():
                         | {"peer": peer, "seconds": median, "seconds_quartiles": [lower, upper]}
                         | rate)
             (unit, speed), = rate.items()
-            print(f"{peer:14} {row['name']:56} {median * 1e3:9.3f} ms {speed / 1e9:10.1f} "
+            print(f"{peer:14} {row['name']:68} {median * 1e3:9.3f} ms {speed / 1e9:10.1f} "
                   f"G{'B' if unit.startswith('bytes') else 'FLOP'}/s, "
                   f"culoss {row['seconds'] / median:.2f} of its time", flush=True)
     result = {"device": torch.cuda.get_device_name(), "torch": torch.__version__,

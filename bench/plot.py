@@ -5,6 +5,8 @@ throughput.png  bytes that must move, over time, against batch size; a line a wi
                 the measured bandwidth limit dashed
 widths.png      percent of that limit against width, at one batch size; a line a type, and the
                 peers where there are some
+losses.png      the other losses of rows and elements: percent of that limit (on the CPU, GB/s), a
+                line a function and size, a mark a mode, and the peers where there are some
 similarity.png  losses over similarities: operations of the plan, over time, against batch size and
                 against the number of negatives; the measured rate of a plain matrix product dashed
 """
@@ -19,7 +21,8 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 MODES = ["forward", "backward", "fused"]
-TITLES = {"forward": "forward", "backward": "backward", "fused": "loss and gradient in one call"}
+TITLES = {"forward": "forward", "backward": "backward", "fused": "loss and gradient in one call",
+          "in_place": "loss and gradient, in place", "both": "loss and both gradients"}
 TYPES = {"bf16": "C0", "half": "C1", "float": "C2", "double": "C3"}
 
 
@@ -203,6 +206,57 @@ def by_similarities(sweep, rows, peers):
     return figure
 
 
+MARKS = {"forward": ("o", "C0"), "backward": ("s", "C1"), "fused": ("D", "C2"),
+         "in_place": ("^", "C4"), "both": ("v", "C3")}
+SWEPT = ("cross_entropy", "softmax", "log_softmax")  # over batch size and width
+PEER_MARKS = {"torch eager": "x", "torch.compile": "+"}
+
+
+def size(row):
+    inner = row.get("inner", 0)
+    sizes = (row["rows"] // inner, row["cols"], inner) if inner else (row["rows"], row["cols"])
+    return " x ".join(f"{n:,}" for n in sizes)
+
+
+def by_loss(sweep, rows, peers):
+    """One line a function and size; left those of matrices, right of images and of elements."""
+    on_gpu = sweep["execution"] == "cuda"
+    value = percent if on_gpu else rate
+    apart = [r for r in rows if "inner" in r or r["loss"].startswith("sigmoid")]
+    panels = [[r for r in rows if r not in apart], apart]
+    labels = [list(dict.fromkeys((r["loss"], size(r)) for r in panel)) for panel in panels]
+    figure, axes = plt.subplots(1, 2, figsize=(15, 1.9 + 0.27 * max(map(len, labels))),
+                                layout="constrained", sharex=True)
+    marks = {}
+    for axis, panel, lines in zip(axes, panels, labels):
+        for mode, (mark, color) in MARKS.items():
+            for row in of(panel, mode=mode):
+                marks[TITLES.get(mode, mode)] = axis.scatter(
+                    value(row), lines.index((row["loss"], size(row))), marker=mark, color=color,
+                    s=26, zorder=3)
+        limits = {(r["loss"], size(r)): limit(r) for r in of(panel, mode="fused")}
+        for row in of(peers, mode="fused"):
+            at = row["loss"], size(row)
+            if at in limits:
+                marks[f"{row['peer']}, fused"] = axis.scatter(
+                    100 * rate(row) / limits[at], lines.index(at), color="gray",
+                    marker=PEER_MARKS[row["peer"]], s=30, zorder=2)
+        axis.set_yticks(range(len(lines)), [f"{name}  {of_size}" for name, of_size in lines],
+                        fontsize=8)
+        axis.set_ylim(max(map(len, labels)) - 0.5, -0.5)
+        axis.grid(alpha=0.3)
+        if on_gpu:
+            axis.axvline(100, color="black", linestyle="--", linewidth=1)
+            axis.set_xlabel("percent of a plain read (forward) or copy")
+        else:
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+            axis.set_xlabel("GB/s, by the bytes that must move")
+    beside(axes[1], list(marks.values()), list(marks.keys()))
+    figure.suptitle(heading(sweep, f"losses of rows and elements, {rows[0]['type']}"), fontsize=12)
+    return figure
+
+
 def usual_batch(rows):
     """The batch size with the most types and widths; of equals the largest."""
     sizes = {}
@@ -227,7 +281,12 @@ def main():
     similarities = [r for r in measured if r["loss"] in SIMILARITIES]
     if similarities:
         save(by_similarities(sweep, similarities, peers), folder / "similarity.png")
-    rows = of(measured, loss="cross_entropy")
+    others = [r for r in measured
+              if r not in similarities and (r["loss"] not in SWEPT or r["mode"] == "in_place")]
+    if others:
+        kind = most_frequent(others, "type")
+        save(by_loss(sweep, of(others, **kind), of(peers, **kind)), folder / "losses.png")
+    rows = [r for r in of(measured, loss="cross_entropy") if r["mode"] in MODES]
     if not rows:
         print("no row of cross_entropy was measured: no plot of it")
         return

@@ -62,8 +62,9 @@ std::string rates(const measurement& m) {
 
 void write_sizes(std::ostream& to, const sweep_row& row) {
   if (!row.over_similarities()) {
-    to << "\"rows\": " << row.rows << ", \"cols\": " << row.cols << ", \"state\": \""
-       << name_of(row.state) << "\"";
+    to << "\"rows\": " << row.rows << ", \"cols\": " << row.cols;
+    if (row.inner > 0) to << ", \"inner\": " << row.inner;
+    to << ", \"state\": \"" << name_of(row.state) << "\"";
     return;
   }
   const similarity_work work = work_of(row);
@@ -96,13 +97,13 @@ std::string table_header(const sweep_row& row) {
                   on_gpu(row) ? "TFLOP/s" : "GFLOP/s", "by least", "product", "of it", "MiB",
                   "plan", "error", "checked");
   }
-  return format("%-56s %11s %7s %9s %16s %7s %6s %7s", "", "time", "spread", "GB/s", "limit, GB/s",
+  return format("%-68s %11s %7s %9s %16s %7s %6s %7s", "", "time", "spread", "GB/s", "limit, GB/s",
                 "of it", "error", "checked");
 }
 
 std::string table_line(const measurement& m) {
   const bool similarities = m.row.over_similarities();
-  const std::string name = format("%-*s ", similarities ? 70 : 56, m.row.name().c_str());
+  const std::string name = format("%-*s ", similarities ? 70 : 68, m.row.name().c_str());
   if (m.outcome == outcome::wrong) return name + "WRONG, not timed: " + m.message;
   if (m.outcome == outcome::failed) return name + "FAILED: " + m.message;
   if (m.outcome == outcome::ran) {

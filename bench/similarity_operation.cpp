@@ -6,6 +6,7 @@
 #include "bench/operation_support.hpp"
 #include "bench/similarity_grid.hpp"
 #include "bench/similarity_reference.hpp"
+#include "tests/harness/arithmetic.hpp"
 
 namespace culoss::bench {
 namespace {

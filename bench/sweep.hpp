@@ -40,7 +40,7 @@ class sweep {
  public:
   // `smoke`: two calls a row, which show that everything runs; no times are kept.
   sweep(device& on, const std::vector<sweep_row>& rows, bool smoke)
-      : on_(on), pool_(on, matrix_region_bytes(rows, on.description())), smoke_(smoke) {}
+      : on_(on), pool_(on, regions_of(rows, on.description())), smoke_(smoke) {}
 
   measurement measure(const sweep_row& row);
 

@@ -30,6 +30,8 @@ struct divisor {
     return by == 0.0f ? (nan_if_zero ? NAN : 0.0f) : upstream / by;
   }
   __device__ bool off() const { return !nan_if_zero && static_cast<float>(get()) == 0.0f; }
+  // All gradients of the rows that count are NaN.
+  __device__ bool undefined() const { return nan_if_zero && static_cast<float>(get()) == 0.0f; }
 };
 
 // upstream * row weight / divisor.

@@ -31,7 +31,7 @@ struct best_column {
     const bool nan = isnan(x.value), other_nan = isnan(y.value);
     const bool lower = y.index < x.index;
     const bool by_value = (y.value > x.value) | ((y.value == x.value) & lower);
-    const bool second = nan | other_nan ? other_nan & (!nan | lower) : by_value;
+    const bool second = (nan | other_nan) ? other_nan & (!nan | lower) : by_value;
     return second ? y : x;
   }
   // Of a row of -inf alone it is the first column.

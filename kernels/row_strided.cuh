@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(detail::kStridedThreads, 2)
   const long long image = exists ? row / a.inner : 0;
   const long long begin = image * a.cols * a.inner + (row - image * a.inner);
   const T* const in = a.in[0].data + begin;
-  T* const out = a.out[0].data + begin;
+  T* const out = a.out[0].data == nullptr ? nullptr : a.out[0].data + begin;
   const int cols = static_cast<int>(a.cols);
 
   typename Policy::coefficients c;

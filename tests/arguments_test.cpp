@@ -83,6 +83,9 @@ TEST_P(arguments, of_cross_entropy) {
     both([](args& a) { a.logits.ld = -1; }, "logits.ld is -1, must be at least cols (5)");
     both([](args& a) { a.logits.rows = a.logits.ld = std::int64_t{1} << 40; },
          "logits.rows (1099511627776) times logits.ld (1099511627776) does not fit 64 bits");
+    // Elements that 64 bits count, but not their bytes.
+    both([](args& a) { a.logits.rows = a.logits.ld = std::int64_t{1} << 31; },
+         "logits.rows (2147483648) times logits.ld (2147483648) does not fit 64 bits");
     both([](args& a) { a.logits.cols = 0; }, "logits.cols is 0, must be positive");
     both([](args& a) { a.logits.data = moved(a.logits.data, 1); },
          misaligned("logits", moved(m.x.data(), 1), kBytes));

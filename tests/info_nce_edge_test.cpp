@@ -136,6 +136,20 @@ TEST_P(info_nce_edge, duplicates_beside_tiny_rows_at_scale_100) {
   }
 }
 
+// Rows whose squares are no floats: |q| |k| alone has to be one.
+TEST_P(info_nce_edge, short_rows_meet_long_ones) {
+  for (const bool symmetric : {false, true}) {
+    for (const element type : {element::float32, element::bfloat16}) {
+      const similarity_choice c = of_each_row(symmetric);
+      similarity_numbers p =
+          make_similarity(c, {.type = type, .rows = 40, .keys = 40, .dimension = 24});
+      for (double& x : p.q) x *= 0x1p-80;
+      for (double& x : p.k) x *= 0x1p80;
+      expect_correct(c, p);
+    }
+  }
+}
+
 // l_ij near -100 for all pairs: any statistic that is not shifted loses the loss.
 TEST_P(info_nce_edge, similarities_may_all_be_near_minus_100) {
   for (const bool symmetric : {false, true}) {

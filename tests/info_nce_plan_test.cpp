@@ -20,9 +20,9 @@ struct planned {
   similarity_input input;
 };
 std::vector<planned> planned_calls() {
-  const similarity_choice nce, clip{.symmetric = true};
+  const similarity_choice nce, clip{.symmetric = true}, masked{.masked = true};
   std::vector<planned> all = {
-      {nce, {.rows = 300, .keys = 1300, .negatives = 700, .dimension = 16, .offset = 900}},
+      {masked, {.rows = 300, .keys = 1300, .negatives = 700, .dimension = 16, .offset = 900}},
       {clip, {.rows = 600, .keys = 600, .dimension = 16}}};
   if (!reduced_run()) {
     all.push_back(

@@ -122,8 +122,9 @@ TEST_P(info_nce_special_values, ids_take_copies_out_of_the_denominator) {
       p.q.insert(p.q.end(), once.q.begin(), once.q.end());
       p.k.insert(p.k.end(), once.k.begin(), once.k.end());
       for (std::int64_t i = 0; i < kRows; ++i) {
-        p.query_ids.push_back(i - 7);
-        p.key_ids.push_back(i - 7);
+        // They differ beyond their lower 32 bits alone.
+        p.query_ids.push_back(((i - 7) << 32) + 5);
+        p.key_ids.push_back(((i - 7) << 32) + 5);
       }
     }
     c.masked = true;
@@ -136,6 +137,22 @@ TEST_P(info_nce_special_values, ids_take_copies_out_of_the_denominator) {
     const std::vector<double> single = expect(c, once, GetParam())[0].values;
     for (std::size_t i = 0; i < bounds.size(); ++i) {
       EXPECT_NEAR(r["loss"][i], std::log1p(kCopies * std::expm1(single[i % kRows])), bounds[i]);
+    }
+  }
+}
+
+TEST_P(info_nce_special_values, a_log_scale_in_memory_must_be_finite) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const double scale : {-kInfinity, kInfinity, kNan}) {
+    for (const bool symmetric : {false, true}) {
+      similarity_choice c = of_each_row(symmetric);
+      c.scale = source::device;
+      similarity_numbers p = make_similarity(c, {.rows = 20, .keys = 20, .dimension = 5});
+      p.scale = static_cast<float>(scale);
+      const similarity_results r = run_here(c, p);
+      EXPECT_THAT(r["loss"], ::testing::Each(::testing::IsNan()));
+      EXPECT_THAT(r["grad_queries"], ::testing::Each(::testing::IsNan()));
+      EXPECT_THAT(r["grad_scale"], ::testing::Each(::testing::IsNan()));
     }
   }
 }

@@ -1,5 +1,5 @@
 // The worked examples of an introduction to loss functions (data/lesson_examples.json) that are
-// softmax or cross-entropy: on the CPU in every type, and on the device where there is one.
+// softmax, cross-entropy or what is made of them: on the CPU in every type, and on the device where there is one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -198,6 +198,127 @@ TYPED_TEST(Lesson, SmoothedLabels) {
   TestFixture::check_cross_entropy(std::vector<double>(onehot.size(), 0.0), label,
                                    static_cast<float>(epsilon), {}, gradient,
                                    std::fabs(static_cast<float>(epsilon) - epsilon));
+}
+
+// The surprise itself. As a type has p, its logarithm moves by that of the quotient.
+TYPED_TEST(Lesson, NegativeLogLikelihood) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("nll_of_probability");
+  ASSERT_EQ(found.size(), 6u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const double exact = example.at("inputs").at("probability");
+    const double expected = example.at("expected").at("loss");
+    const typename TestFixture::inputs in({exact, 1 - exact}, 1);
+    const array<T> p = TestFixture::row_of(in.x);
+    const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
+    array<std::int64_t> label(TypeParam::kSpace, 1, 0);
+    label.write(std::vector<int>{0});
+    const culoss::status s = culoss::nll(
+        typename TypeParam::execution{}, culoss::matrix<const T>(p.as_matrix()), label.as_vector(),
+        {.loss = loss.as_vector()}, {.input = culoss::nll_input::probabilities});
+    ASSERT_TRUE(s.ok()) << s.message();
+    synchronize(TypeParam::kSpace);
+    const arithmetic a = arithmetic_of(TypeParam::kSpace, 2, TestFixture::kElement, 1);
+    const double bound =
+        std::fabs(std::log(in.x[0] / exact)) + (a.library + 4 * a.u) * std::fabs(expected);
+    TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
+                             real_format(TestFixture::kElement));
+  }
+}
+
+// Of the logits log p, log(1 - p): p_t and 1 - p_t move by a factor of at most e^(2 moved), so
+// (1 - p_t)^gamma (-log p_t) by one of e^(2 (gamma + 1) moved).
+TYPED_TEST(Lesson, Focal) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("focal_of_probability");
+  ASSERT_EQ(found.size(), 3u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const double p = example.at("inputs").at("probability");
+    const double gamma = example.at("options").at("gamma");
+    const typename TestFixture::inputs in({std::log(p), std::log1p(-p)}, 1);
+    const array<T> logits = TestFixture::row_of(in.x);
+    const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
+    array<std::int64_t> label(TypeParam::kSpace, 1, 0);
+    label.write(std::vector<int>{0});
+    for (const bool with_gamma : {true, false}) {
+      culoss::softmax_focal_options options;
+      options.gamma = with_gamma ? static_cast<float>(gamma) : 0.0f;
+      const culoss::status s = culoss::softmax_focal(
+          typename TypeParam::execution{}, culoss::matrix<const T>(logits.as_matrix()),
+          label.as_vector(), {.loss = loss.as_vector()}, options);
+      ASSERT_TRUE(s.ok()) << s.message();
+      synchronize(TypeParam::kSpace);
+      const cross_entropy_row bounds(in.x.data(), 2, 0, {.gamma = options.gamma},
+                                     arithmetic_of(TypeParam::kSpace, 2, TestFixture::kElement, 1));
+      const double expected = example.at("expected").at(with_gamma ? "loss" : "cross_entropy");
+      TestFixture::expect_near(TestFixture::read(loss)[0], expected, (1 + options.gamma) * in.moved,
+                               bounds.loss(), real_format(TestFixture::kElement));
+    }
+  }
+}
+
+// The smoothed target itself, of the label and of its one-hot row.
+TYPED_TEST(Lesson, SmoothLabels) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("smooth_labels");
+  ASSERT_EQ(found.size(), 1u);
+  const std::vector<double> onehot = found[0].at("inputs").at("onehot");
+  const std::vector<double> target = found[0].at("expected").at("target");
+  const double epsilon = found[0].at("options").at("epsilon");
+  const auto smoothing = static_cast<float>(epsilon);
+  const auto cols = static_cast<std::int64_t>(onehot.size());
+  const array<T> rows = TestFixture::row_of(onehot);
+  const array<T> smoothed(TypeParam::kSpace, 1, cols, 0, 0);
+  array<std::int64_t> label(TypeParam::kSpace, 1, 0);
+  label.write(
+      std::vector<std::ptrdiff_t>{std::find(onehot.begin(), onehot.end(), 1.0) - onehot.begin()});
+  const arithmetic a = arithmetic_of(TypeParam::kSpace, cols, TestFixture::kElement, 1);
+  for (const bool of_label : {true, false}) {
+    const typename TypeParam::execution where;
+    const culoss::smooth_labels_options options{.smoothing = smoothing};
+    const culoss::status s =
+        of_label ? culoss::smooth_labels(where, label.as_vector(), smoothed.as_matrix(), options)
+                 : culoss::smooth_labels(where, culoss::matrix<const T>(rows.as_matrix()),
+                                         smoothed.as_matrix(), options);
+    ASSERT_TRUE(s.ok()) << s.message();
+    synchronize(TypeParam::kSpace);
+    const std::vector<double> q = TestFixture::read(smoothed);
+    for (std::size_t j = 0; j < q.size(); ++j) {
+      TestFixture::expect_near(q[j], target[j], 0,
+                               std::fabs(smoothing - epsilon) + 4 * a.u * target[j],
+                               format_of(TestFixture::kElement));
+    }
+  }
+}
+
+// H moves by at most (|log p| + 1) times the change of each p.
+TYPED_TEST(Lesson, Entropy) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("entropy");
+  ASSERT_EQ(found.size(), 2u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const std::vector<double> exact = example.at("inputs").at("p");
+    const typename TestFixture::inputs in(exact, 1);
+    const array<T> p = TestFixture::row_of(in.x);
+    const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
+    const culoss::status s =
+        culoss::entropy(typename TypeParam::execution{}, culoss::matrix<const T>(p.as_matrix()),
+                        {.loss = loss.as_vector()});
+    ASSERT_TRUE(s.ok()) << s.message();
+    synchronize(TypeParam::kSpace);
+    const double expected = example.at("expected").at("value");
+    const arithmetic a = arithmetic_of(TypeParam::kSpace, 2, TestFixture::kElement, 1);
+    double bound = (a.library + (a.adds + 4) * a.u) * expected;
+    for (std::size_t j = 0; j < exact.size(); ++j) {
+      const double lower = std::fmin(exact[j], in.x[j]);
+      bound += std::fabs(in.x[j] - exact[j]) * (std::fabs(std::log(lower)) + 1);
+    }
+    TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
+                             real_format(TestFixture::kElement));
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// One call of cross_entropy on the CPU, with everything that it returns. Rows are given as doubles
-// that the type holds exactly, and come back as doubles.
+// One call of a loss with labels on the CPU, with everything that it returns. Rows are given as
+// doubles that the type holds exactly, and come back as doubles.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -55,6 +55,27 @@ class host_matrix {
   std::vector<storage_of<T>> data_;
 };
 
+inline std::int64_t width(const rows_of_logits& logits) {
+  return logits.empty() ? 3 : static_cast<std::int64_t>(logits.front().size());
+}
+
+// The separate backward must agree: to the bit where the statistics are doubles.
+template <class T>
+void expect_same_gradient(const host_matrix<T>& fused, const host_matrix<T>& separate,
+                          std::int64_t rows, std::int64_t cols) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < cols; ++j) {
+      const double a = fused.at(i, j), b = separate.at(i, j);
+      if (std::isnan(a) || std::isnan(b) || a == 0 || b == 0) {
+        EXPECT_EQ(std::isnan(a), std::isnan(b)) << "row " << i << " column " << j;
+      }
+      if constexpr (std::is_same_v<T, double>) {
+        EXPECT_TRUE(a == b || std::isnan(a)) << "row " << i << " column " << j;
+      }
+    }
+  }
+}
+
 template <class T>
 struct cross_entropy_call {
   using real = culoss::real_of<T>;
@@ -73,22 +94,24 @@ struct cross_entropy_call {
     const auto n = static_cast<std::int64_t>(rows);
     const bool none = options.reduction == culoss::reduction::none;
     loss.assign(none ? rows : 1, real{7});
+    if (options.z_loss > 0) z_loss = loss;
     lse.assign(rows, real{7});
+    entropy = lse;
     statistics.assign(rows, {7, 7, 7, 7});
     argmax.assign(rows, 7);
     where.faults = &record;
     const culoss::vector<const Label> label_view(labels.data(), n);
-    status = culoss::cross_entropy(where, logits.view(), label_view,
-                                   {.loss = {loss.data(), none ? n : 1},
-                                    .grad_logits = gradient.view(),
-                                    .lse = {lse.data(), n},
-                                    .statistics = {statistics.data(), n},
-                                    .argmax = {argmax.data(), n},
-                                    .correct = {&correct, 1},
-                                    .rows_counted = {&rows_counted, 1}},
-                                   options);
+    culoss::cross_entropy_outputs<T> outputs = {.loss = {loss.data(), none ? n : 1},
+                                                .grad_logits = gradient.view(),
+                                                .lse = {lse.data(), n},
+                                                .statistics = {statistics.data(), n},
+                                                .argmax = {argmax.data(), n},
+                                                .correct = {&correct, 1},
+                                                .rows_counted = {&rows_counted, 1},
+                                                .entropy = {entropy.data(), n}};
+    if (options.z_loss > 0) outputs.z_loss = {z_loss.data(), none ? n : 1};
+    status = culoss::cross_entropy(where, logits.view(), label_view, outputs, options);
     EXPECT_TRUE(status.ok()) << status.message();
-    // The separate backward must agree: to the bit where the statistics are doubles.
     host_matrix<T> separate(n, cols);
     culoss::fault_record ignored = {};
     where.faults = &ignored;
@@ -97,17 +120,7 @@ struct cross_entropy_call {
         where, logits.view(), label_view, saved, {.grad_logits = separate.view()}, options);
     EXPECT_TRUE(backward.ok()) << backward.message();
     EXPECT_EQ(ignored.count, record.count);
-    for (std::int64_t i = 0; i < n; ++i) {
-      for (std::int64_t j = 0; j < cols; ++j) {
-        const double a = gradient.at(i, j), b = separate.at(i, j);
-        if (std::isnan(a) || std::isnan(b) || a == 0 || b == 0) {
-          EXPECT_EQ(std::isnan(a), std::isnan(b)) << "row " << i << " column " << j;
-        }
-        if constexpr (std::is_same_v<T, double>) {
-          EXPECT_TRUE(a == b || std::isnan(a)) << "row " << i << " column " << j;
-        }
-      }
-    }
+    expect_same_gradient(gradient, separate, n, cols);
   }
 
   culoss::faults faults() const {
@@ -116,12 +129,8 @@ struct cross_entropy_call {
     return decoded;
   }
 
-  static std::int64_t width(const rows_of_logits& logits) {
-    return logits.empty() ? 3 : static_cast<std::int64_t>(logits.front().size());
-  }
-
   culoss::status status;
-  std::vector<real> loss, lse;
+  std::vector<real> loss, lse, entropy, z_loss;  // z_loss: where the option is given
   host_matrix<T> gradient;
   std::vector<culoss::row_statistics<real>> statistics;
   std::vector<std::int64_t> argmax;

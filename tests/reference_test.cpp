@@ -105,6 +105,7 @@ TEST(CrossEntropy, TemperatureDividesTheLogits) {
     EXPECT_DOUBLE_EQ(call.loss[1], kLosses[1]);
     EXPECT_DOUBLE_EQ(call.gradient.at(1, 0), kGradients[1] / t);
     EXPECT_DOUBLE_EQ(call.lse[1], std::log(4.0));
+    EXPECT_DOUBLE_EQ(call.lse[2], std::log(4.0));  // of a row whose target is the largest
     EXPECT_EQ(call.statistics[1].max, kLog3 / 2);
   }
 }

@@ -47,6 +47,12 @@ plotting_python() {
   return 1
 }
 
+# Whether clang++ is here with libFuzzer and the sanitizers.
+can_fuzz() {
+  echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, long) { return 0; }' |
+    clang++ -fsanitize=fuzzer,address,undefined -x c++ - -o "$log/probe"
+}
+
 # Whether what the package is needed for is there, wherever it came from.
 has_package() {
   case $1 in
@@ -60,6 +66,8 @@ has_package() {
     nlohmann-json3-dev) has_header nlohmann/json.hpp ;;
     zlib1g-dev) has_header zlib.h ;;
     python3-matplotlib) plotting_python ;;
+    clang) command -v clang++ ;;
+    libclang-rt-14-dev) can_fuzz ;;
     *) dpkg-query -W "$1" ;;
   esac >"$log/probe.log" 2>&1
 }
@@ -71,8 +79,8 @@ missing_of() {
   done
 }
 
-# require <package...>: installs what is missing where that is possible, else says what to install.
-require() {
+# provide <package...>: installs what is missing where that is possible. Whether all is there then.
+provide() {
   local missing as_root=()
   missing=$(missing_of "$@")
   [[ -n $missing ]] || return 0
@@ -83,9 +91,15 @@ require() {
     { "${as_root[@]}" apt-get update -q &&
       "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -q -y --no-install-recommends $missing; } >"$log/packages.log" 2>&1 || true
-    missing=$(missing_of "$@")
-    [[ -n $missing ]] || return 0
   fi
+  [[ -z $(missing_of "$@") ]]
+}
+
+# require <package...>: the same, or says what to install and ends.
+require() {
+  local missing
+  if provide "$@"; then return 0; fi
+  missing=$(missing_of "$@")
   echo "missing, and could not be installed from here: ${missing% }"
   echo "on Debian or Ubuntu: sudo apt-get install ${missing% }   (CMake must be 3.25 or newer)"
   exit 1

@@ -32,23 +32,21 @@ class traffic : public ::testing::Test {
     const std::unique_ptr<invocation> call = watched(c, p, how);
     for (const moved_array& a : call->moves()) {
       const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
-      EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), a.loads)
-          << describe(c, p, how) << ": loads of " << a.name;
+      const auto loaded = static_cast<std::int64_t>(t.bytes_loaded);
+      EXPECT_LE(loaded, a.loads) << describe(c, p, how) << ": loads of " << a.name;
+      if (!a.at_most) {
+        EXPECT_EQ(loaded, a.loads) << describe(c, p, how) << ": loads of " << a.name;
+      }
       EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), a.stores)
           << describe(c, p, how) << ": stores of " << a.name;
     }
-  }
-
-  static int streams_of(const loss_case& c) {
-    const auto* s = dynamic_cast<const softmax_case*>(&c);
-    return s != nullptr && s->choice().backward() ? 2 : 1;
   }
 };
 
 TEST_F(traffic, is_once_each_way_for_every_kernel_and_alignment) {
   for (const auto& c : plain_cases()) {
     for (const element type : kDeviceElements) {
-      for (const std::int64_t cols : width_of_each_plan(type, streams_of(*c))) {
+      for (const std::int64_t cols : width_of_each_plan(type, c->streams())) {
         // One type shows what rows too wide for the chip cost.
         if (cols > 10000 && type != element::float32) continue;
         const problem p = c->make({.type = type, .rows = cols > 3000 ? 1 : 3, .cols = cols});
@@ -82,9 +80,13 @@ TEST_F(traffic, of_ignored_rows_is_none) {
   }
 }
 
-// Packs of 16 bytes that lie inside a row of the array.
-std::uint64_t whole_packs(const moved_array& a, const problem& p, std::int64_t padding) {
+// Packs of 16 bytes that lie inside a row of the array, or inside all of it as one run.
+std::uint64_t whole_packs(const moved_array& a, problem p, std::int64_t padding, bool one_run) {
   const std::int64_t bytes = format_of(p.type).bytes, size = 16 / bytes;
+  if (one_run) {
+    p.cols *= p.rows;
+    p.rows = 1;
+  }
   std::uint64_t packs = 0;
   for (std::int64_t i = 0; i < p.rows; ++i) {
     const auto address = reinterpret_cast<std::uintptr_t>(a.data) +
@@ -100,14 +102,18 @@ std::uint64_t whole_packs(const moved_array& a, const problem& p, std::int64_t p
 TEST_F(traffic, inside_a_row_is_in_accesses_of_16_bytes) {
   cross_entropy_choice none = plain_cross_entropy();
   none.reduction = culoss::reduction::none;
-  case_list cases = {std::make_shared<cross_entropy_case>(none)};
+  sigmoid_focal_choice focal;
+  focal.reduction = culoss::reduction::none;
+  case_list cases = {std::make_shared<cross_entropy_case>(none),
+                     std::make_shared<sigmoid_focal_case>(focal)};
   for (const auto& c : plain_cases()) {
     if (dynamic_cast<const softmax_case*>(c.get()) != nullptr) cases.push_back(c);
   }
   for (const auto& c : cases) {
-    const bool softmax = c != cases.front();
+    const bool softmax = c != cases[0] && c != cases[1];
+    const bool elements = c->walks() == walk::elements;
     for (const element type : kDeviceElements) {
-      for (const std::int64_t cols : width_of_each_plan(type, streams_of(*c))) {
+      for (const std::int64_t cols : width_of_each_plan(type, c->streams())) {
         if (cols > 10000) continue;
         problem p = c->make({.type = type, .rows = 3, .cols = cols, .seed = 73});
         for (std::int64_t& label : p.labels) label = std::max<std::int64_t>(label, 0);
@@ -117,8 +123,9 @@ TEST_F(traffic, inside_a_row_is_in_accesses_of_16_bytes) {
               .mode = softmax ? mode::fused : mode::gradient, .offset = offset, .padding = padding};
           const std::unique_ptr<invocation> call = watched(*c, p, how);
           const simt::watch::traffic all = simt::watch::total();
-          const std::uint64_t packs = whole_packs(call->moves().at(0), p, padding);
-          EXPECT_EQ(all.loads16, packs * static_cast<std::uint64_t>(streams_of(*c)))
+          const std::uint64_t packs =
+              whole_packs(call->moves().at(0), p, padding, elements && padding == 0);
+          EXPECT_EQ(all.loads16, packs * static_cast<std::uint64_t>(c->streams()))
               << describe(*c, p, how);
           EXPECT_EQ(all.stores16, packs) << describe(*c, p, how);
         }

@@ -30,8 +30,13 @@ std::vector<std::int64_t> plan_boundaries(element type, int streams) {
   return widths;
 }
 
-bool backward_of_softmax(const loss_case& c) {
-  return c.name().find("softmax_backward") != std::string::npos;
+// The cases whose kernels depend on the width in that way.
+case_list cases_by(walk w) {
+  case_list list;
+  for (const auto& c : state_cases()) {
+    if (c->walks() == w) list.push_back(c);
+  }
+  return list;
 }
 
 class widths : public on_each_space {
@@ -46,30 +51,71 @@ class widths : public on_each_space {
                         .cols = cols,
                         .kind = input_kind::spike,
                         .seed = static_cast<std::uint64_t>(cols)});
-    for (const mode m : c.modes()) {
-      if (m != mode::fused && m != mode::forward && m != mode::backward) continue;
-      execution with = how;
-      with.where = GetParam();
-      with.mode = m;
-      tally_.expect_correct(c, p, with);
-    }
+    execution with = how;
+    with.where = GetParam();
+    tally_.expect_correct(c, p, with, {mode::fused, mode::forward, mode::backward});
   }
   tally tally_;
 };
 
 TEST_P(widths, of_up_to_67_columns) {
+  for (const auto& c : state_cases()) {
+    const bool plans = c->walks() == walk::rows;
+    for (const element type : kDeviceElements) {
+      for (std::int64_t cols = 1; cols <= 67; ++cols) {
+        if ((reduced_run() || !plans) && cols > 9 && cols % 8 > 1) continue;
+        check(*c, 5, cols, type, {});
+      }
+    }
+  }
+}
+
+// Elements are taken by packs, spans of packs and blocks of spans, of a matrix without padding
+// through the ends of its rows.
+TEST_P(widths, of_elements_in_rows_and_in_one_run) {
+  const std::int64_t span = 32 * culoss::detail::kElementPacks * culoss::detail::kPackBytes;
+  const std::int64_t block = span * culoss::detail::kElementThreads / 32;
+  for (const auto& c : cases_by(walk::elements)) {
+    for (const element type : kDeviceElements) {
+      const std::int64_t bytes = format_of(type).bytes;
+      for (const std::int64_t size : {span / bytes, block / bytes}) {
+        if (size * bytes == block && reduced_run() && type != element::float32) continue;
+        for (const std::int64_t cols : {size - 1, size, size + 1}) {
+          for (const std::int64_t padding : {0, 3}) {
+            check(*c, 2, cols, type, {.offset = cols % 2, .padding = padding});
+          }
+        }
+      }
+      for (const std::int64_t rows : {2, 67}) {
+        for (const std::int64_t cols : {1, 2, 3, 7, 17}) check(*c, rows, cols, type, {.offset = 1});
+      }
+    }
+  }
+}
+
+// Images of any number of positions, classes for one thread, for a group and more than one batch.
+TEST_P(widths, of_strided_logits) {
   for (const element type : kDeviceElements) {
-    for (std::int64_t cols = 1; cols <= 67; ++cols) {
-      if (reduced_run() && cols > 9 && cols % 8 > 1) continue;
-      check(5, cols, type, {});
+    for (const std::int64_t inner : {1, 7, 32, 33, 100, 257}) {
+      softmax_focal_choice focal;
+      const cross_entropy_case plain(strided(plain_cross_entropy(), inner));
+      const cross_entropy_case full(strided(full_cross_entropy(), inner));
+      const softmax_focal_case of_focal(strided(focal, inner));
+      const loss_case* const cases[] = {&plain, &full, &of_focal};
+      std::size_t turn = static_cast<std::size_t>(inner);
+      for (const std::int64_t classes : {1, 2, 5, 19, 33, 150, 1003}) {
+        const loss_case& c = *cases[++turn % std::size(cases)];
+        if (classes == 1003 && (inner > 33 || reduced_run())) continue;
+        check(c, inner * (inner < 100 ? 3 : 1), classes, type, {.offset = inner % 2});
+      }
     }
   }
 }
 
 TEST_P(widths, where_the_plan_changes) {
   for (const element type : kDeviceElements) {
-    for (const auto& c : state_cases()) {
-      for (const std::int64_t cols : plan_boundaries(type, backward_of_softmax(*c) ? 2 : 1)) {
+    for (const auto& c : cases_by(walk::rows)) {
+      for (const std::int64_t cols : plan_boundaries(type, c->streams())) {
         if (cols > (reduced_run() ? 5000 : 20000) && cols % 2 == 0) continue;
         if (cols > 20000 && reduced_run()) continue;
         check(*c, cols < 2000 ? 3 : 1, cols, type, {});
@@ -82,7 +128,7 @@ TEST_P(widths, of_real_models) {
   for (const element type : kDeviceElements) {
     for (const std::int64_t cols : {1000, 1003, 4097, 32003, 50257, 128257}) {
       if (reduced_run() && cols != 4097 && cols != 128257) continue;
-      check(cols < 5000 ? 3 : 1, cols, type, {});
+      for (const auto& c : cases_by(walk::rows)) check(*c, cols < 5000 ? 3 : 1, cols, type, {});
     }
   }
 }

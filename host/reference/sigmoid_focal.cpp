@@ -48,8 +48,9 @@ status run(const cpu& where, const matrix<const T>& logits, const matrix<const T
   return without_exceptions([&] {
     const focal_options element = options_of_element(options);
     const batch b(options, static_cast<double>(logits.rows * logits.cols));
-    std::vector<double> sums(static_cast<std::size_t>(logits.rows));
-    for_each_row_pair(where, logits.rows, logits.cols,
+    const std::int64_t rows = logits.cols == 0 ? 0 : logits.rows;  // that have an element
+    std::vector<double> sums(static_cast<std::size_t>(rows));
+    for_each_row_pair(where, rows, logits.cols,
                       [&](std::int64_t i, std::span<double> x, std::span<double> t) {
                         load_row(logits, i, x);
                         load_row(targets, i, t);

@@ -34,7 +34,8 @@ enum class status_code : int {
   success = 0,
   invalid_argument = 1,     // nothing was launched, nothing written
   workspace_too_small = 2,  // likewise
-  unsupported = 3,          // likewise: this build or device cannot do it
+  unsupported = 3,          // likewise: this build or device cannot do it; on `cuda` rows (in the
+                            // similarity losses pitches) of more than 2^31 - 2^16 elements
   out_of_memory = 4,        // on a device, for the call that the message names
   cuda_error = 5,           // a call of the CUDA runtime failed; the message names it
   cublas_error = 6,         // likewise of cuBLAS
@@ -56,8 +57,11 @@ class [[nodiscard]] status {
   char message_[252] = "";
 };
 
-// Views: they own nothing. Sizes and pitches count elements, in 64 bits. An empty view as an output
-// means "not wanted". Pointers need only the alignment of their element.
+// Views: they own nothing. Sizes and pitches count elements, in 64 bits, into which the bytes of a
+// view must fit, too. An empty view as an output means "not wanted". Pointers need only the
+// alignment of their element. Whether two views overlap is judged by all that lies between their
+// first element and their last; of matrices with the same pitch in bytes the padding is left out,
+// so that columns of one wider buffer can be told apart. With one row the pitch means nothing.
 template <class T>
 struct vector {
   T* data = nullptr;

@@ -306,14 +306,14 @@ struct cross_entropy_policy {
       const float surprise = p == 0.0f ? 0.0f : p * softplus(-k.d);
       rate = focal_factor(k.d) * (a.gamma * surprise + q);
     }
-    // What p_j is multiplied by, beside the loss of the target.
-    float of_all = share * weight;
-    if (a.z_loss != 0.0f) of_all += 2.0f * a.z_loss * k.lse;
+    const float of_lse = a.z_loss == 0.0f ? 0.0f : 2.0f * a.z_loss * k.lse;  // times p_j
     k.smooth = scale * share;
-    k.slope = alone && !isnan(k.d) ? 0.0f : scale * (own * rate + of_all * q) * inverse_sum;
-    k.target = scale * (of_all * p - own * rate);
+    const float of_others = own * rate + (share * weight + of_lse) * q;
+    k.slope = alone && !isnan(k.d) ? 0.0f : scale * of_others * inverse_sum;
+    k.target = scale * (of_lse * p - own * rate);
     if (kExtended && a.smoothing > 0.0f) {
-      k.target -= k.smooth * (target == -INFINITY ? 0.0f : weight_of(label));
+      const float of_target = target == -INFINITY ? 0.0f : weight_of(label);
+      k.target += k.smooth * (p * weight - of_target);  // 0 where the target stands alone
     }
     if constexpr (kFull) k.target *= of_cap;
     return k;

@@ -57,10 +57,10 @@ struct cross_entropy_targets_policy {
 
   struct coefficients {
     float shift;
-    float slope;      // of exp((y_j - m) / T)
-    float of_target;  // times w_j q'_j, subtracted
-    float of_log;     // times w_j times -log p_j: the gradient of q_j
-    float log_sum;    // log z, NaN where the row has no softmax
+    float slope;    // of exp((y_j - m) / T), from which w_j q'_j is subtracted
+    float scale;    // of both
+    float of_log;   // times w_j times -log p_j: the gradient of q_j
+    float log_sum;  // log z, NaN where the row has no softmax
     float lse;
     float off;  // not 0: the gradients are 0
   };
@@ -177,7 +177,7 @@ struct cross_entropy_targets_policy {
         if (a.cap.given()) y = a.cap.of(v, of_cap);
       }
       const float z = (y - k.shift) * c;
-      const float g = k.slope * exp2_approx(z) - k.of_target * mass[e];
+      const float g = k.scale * (k.slope * exp2_approx(z) - mass[e]);  // 0 for a single column
       x[0][e] = kFull ? g * of_cap : g;
       if (a.out[1].data != nullptr) {
         const float surprise = k.log_sum - z * (1.0f / kLog2e);
@@ -219,8 +219,8 @@ struct cross_entropy_targets_policy {
     k.log_sum = log_sum;
     k.lse = max / t + log_sum;
     const float of_all = a.z_loss == 0.0f ? weight : weight + 2.0f * a.z_loss * k.lse;
-    k.slope = isnan(log_sum) ? NAN : scale / t * of_all * inverse_sum;
-    k.of_target = scale / t;
+    k.slope = isnan(log_sum) ? NAN : of_all * inverse_sum;
+    k.scale = scale / t;
     k.of_log = scale * (1.0f - a.smoothing);
     k.off = a.scale.off() ? 1.0f : 0.0f;
     return k;

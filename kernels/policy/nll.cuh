@@ -64,9 +64,13 @@ struct nll_gradient_policy {
   const arguments& a;
   float common;
   bool off;
+  float rest;  // the gradient beside the label
 
   __device__ explicit nll_gradient_policy(const arguments& a)
-      : a(a), common(a.scale.common()), off(a.scale.off()) {}
+      : a(a),
+        common(a.scale.common()),
+        off(a.scale.off()),
+        rest(a.scale.by.undefined() ? NAN : 0.0f) {}
 
   __device__ bool per_row() const { return true; }
   __device__ context at(long long row) const {
@@ -75,7 +79,9 @@ struct nll_gradient_policy {
     const bool counts = kind == label_kind::counts && !off;
     const float weight = counts ? a.weight_of(label) : 0.0f;
     return {counts ? label : -1, -a.scale.of(row, common) * weight,
-            kind == label_kind::bad && !off ? NAN : 0.0f};
+            counts                            ? rest
+            : kind == label_kind::bad && !off ? NAN
+                                              : 0.0f};
   }
   // Log-probabilities are not needed, probabilities only at the label; packs of several rows are.
   __device__ bool loads(long long row, long long column, int count) const {

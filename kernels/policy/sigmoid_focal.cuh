@@ -112,8 +112,9 @@ struct sigmoid_focal_policy {
     const float unit = infinite ? copysignf(1.0f, x) : x;
     const float b = infinite ? (x > 0.0f ? 1.0f - t : t) : bce;
     const float of_alpha = a.alpha < 0.0f ? 0.0f : (2.0f * a.alpha - 1.0f) * b;
-    const float b_by_u = u < kSmallest ? 1.0f : __fdividef(b, u);  // there both are exp(-|x|)
-    const float of_power = share * a.gamma * b_by_u * difference;
+    // Where u is not normal both are exp(-|x|), where x is infinite both are b.
+    const float b_by_u = infinite || u < kSmallest ? 1.0f : __fdividef(b, u);
+    const float of_power = share * a.gamma * b_by_u * (infinite ? -unit : difference);
     const float v = f * (of_alpha - share * unit + of_power);
     return infinite && v != 0.0f ? v * INFINITY : v;
   }

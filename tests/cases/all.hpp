@@ -1,25 +1,40 @@
 // Every loss with every choice of options that the tests of the promises run over. A new loss adds
-// its header and its line here.
+// its header and its lines here.
 #pragma once
 
 #include <memory>
 #include <vector>
 
 #include "tests/cases/cross_entropy.hpp"
+#include "tests/cases/cross_entropy_targets.hpp"
+#include "tests/cases/entropy.hpp"
+#include "tests/cases/nll.hpp"
+#include "tests/cases/sigmoid_focal.hpp"
+#include "tests/cases/smooth_labels.hpp"
 #include "tests/cases/softmax.hpp"
+#include "tests/cases/softmax_focal.hpp"
 
 namespace culoss_test {
 
 using case_list = std::vector<std::shared_ptr<const loss_case>>;
 
+template <class Case, class Choices>
+void append(case_list& list, const Choices& choices) {
+  for (const auto& c : choices) list.push_back(std::make_shared<Case>(c));
+}
+
 // All options.
 inline const case_list& all_cases() {
   static const case_list cases = [] {
     case_list list;
-    for (const auto& c : softmax_choices()) list.push_back(std::make_shared<softmax_case>(c));
-    for (const auto& c : cross_entropy_choices()) {
-      list.push_back(std::make_shared<cross_entropy_case>(c));
-    }
+    append<softmax_case>(list, softmax_choices());
+    append<cross_entropy_case>(list, cross_entropy_choices());
+    append<cross_entropy_targets_case>(list, cross_entropy_targets_choices());
+    append<softmax_focal_case>(list, softmax_focal_choices());
+    append<sigmoid_focal_case>(list, sigmoid_focal_choices());
+    append<nll_case>(list, nll_choices());
+    append<smooth_labels_case>(list, smooth_labels_choices());
+    append<entropy_case>(list, entropy_choices());
     return list;
   }();
   return cases;
@@ -32,19 +47,31 @@ inline const case_list& plain_cases() {
     for (const auto& c : softmax_choices()) {
       if (c.temperature == 1) list.push_back(std::make_shared<softmax_case>(c));
     }
-    list.push_back(std::make_shared<cross_entropy_case>(plain_cross_entropy()));
+    append<cross_entropy_case>(list,
+                               std::vector{plain_cross_entropy(), strided(plain_cross_entropy())});
+    append<cross_entropy_targets_case>(list, std::vector{target_choice()});
+    append<softmax_focal_case>(list, std::vector{softmax_focal_choice()});
+    append<sigmoid_focal_case>(list,
+                               std::vector{sigmoid_focal_choice(), sigmoid_focal_of_labels()});
+    append<nll_case>(list, std::vector{nll_of_probabilities()});
+    append<smooth_labels_case>(list, std::vector{smooth_labels_choice(smoothing_form::of_labels),
+                                                 smooth_labels_choice(smoothing_form::of_rows),
+                                                 smooth_labels_choice(smoothing_form::backward)});
+    append<entropy_case>(list, std::vector{entropy_choice(culoss::entropy_input::probabilities),
+                                           entropy_choice(culoss::entropy_input::logits)});
     return list;
   }();
   return cases;
 }
 
-// These, and cross-entropy with the least and with the most that a row's state can hold.
+// These, and the row losses with the least and with the most that a row's state can hold.
 inline const case_list& state_cases() {
   static const case_list cases = [] {
     case_list list = plain_cases();
-    for (const auto& c : {bare_cross_entropy(), weighted_and_smoothed_cross_entropy()}) {
-      list.push_back(std::make_shared<cross_entropy_case>(c));
-    }
+    append<cross_entropy_case>(
+        list, std::vector{bare_cross_entropy(), weighted_and_smoothed_cross_entropy(),
+                          full_cross_entropy(), strided(full_cross_entropy())});
+    append<cross_entropy_targets_case>(list, std::vector{full_cross_entropy_targets()});
     return list;
   }();
   return cases;

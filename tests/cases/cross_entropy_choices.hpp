@@ -7,28 +7,37 @@
 #include <vector>
 
 #include "tests/harness/pairwise.hpp"
+#include "tests/harness/row_choice.hpp"
 
 namespace culoss_test {
 
-// Where a number comes from.
-enum class source { absent, value, device, rows };
-
-struct cross_entropy_choice {
-  std::string name;
-  culoss::reduction reduction = culoss::reduction::mean;
+struct cross_entropy_choice : row_choice {
   float smoothing = 0;
-  bool class_weights = false;
-  bool row_weights = false;
-  float temperature = 1;
-  source temperature_source = source::value;
-  source upstream = source::value;
-  float upstream_value = 1;
-  source normalizer_source = source::absent;
-  float normalizer = 1;
-  bool wide_labels = true;
-  std::int64_t ignore_index = -100;
-  culoss::empty_batch empty = culoss::empty_batch::zero;
+  float softcap = 0;
+  float z_loss = 0;
+  std::int64_t inner = 0;    // > 0: strided logits, of so many positions an image where they fit
   bool more_outputs = true;  // lse, argmax, correct, rows_counted
+  bool z_loss_output = false;
+  bool entropy = false;
+
+  view layout() const { return inner > 0 ? view::strided : view::matrix; }
+  culoss::cross_entropy_options reference_options(const problem& p) const {
+    culoss::cross_entropy_options o;
+    set_reference(o, p);
+    o.label_smoothing = smoothing;
+    o.softcap = softcap;
+    o.z_loss = z_loss;
+    return o;
+  }
+  cross_entropy_factors factors(const problem& p, std::size_t row, double divisor) const {
+    return {.smoothing = smoothing,
+            .temperature = p.temperature,
+            .class_weights = class_weights ? p.class_weights.data() : nullptr,
+            .row_weight = row_weight(p, row),
+            .gradient_scale = gradient_scale(p, row, divisor) / p.temperature,
+            .softcap = softcap,
+            .z_loss = z_loss};
+  }
 };
 
 // The options of the examples: a mean, nothing else.
@@ -59,39 +68,75 @@ inline cross_entropy_choice weighted_and_smoothed_cross_entropy() {
   return c;
 }
 
+// Everything at once, and every output.
+inline cross_entropy_choice full_cross_entropy() {
+  cross_entropy_choice c = weighted_and_smoothed_cross_entropy();
+  c.name = "cross_entropy_with_everything";
+  c.softcap = 30;
+  c.z_loss = 1e-4f;
+  c.z_loss_output = c.entropy = true;
+  return c;
+}
+
+inline cross_entropy_choice strided(cross_entropy_choice c, std::int64_t inner = 3) {
+  c.name += "_strided";
+  c.inner = inner;
+  return c;
+}
+
+// Sources of temperature, upstream and normalizer, and the other options that all losses share:
+// levels 0 to 6 of a combination.
+inline const std::vector<int> kSharedLevels = {3, 2, 4, 4, 3, 2, 2};
+inline void set_shared_levels(row_choice& o, const combination& c) {
+  using culoss::reduction;
+  const auto at = [&c](std::size_t k) { return static_cast<std::size_t>(c[k]); };
+  o.reduction = std::array{reduction::mean, reduction::none, reduction::sum}[at(0)];
+  o.row_weights = at(1) == 1;
+  o.temperature = std::array{1.0f, 0.5f, 5.0f, 0.7f}[at(2)];
+  o.temperature_source = at(2) == 3 ? source::device : source::value;
+  o.upstream = std::array{source::value, source::value, source::device, source::rows}[at(3)];
+  o.upstream_value = std::array{1.0f, -2.0f, 0.3f, 1.0f}[at(3)];
+  o.normalizer_source = std::array{source::absent, source::value, source::device}[at(4)];
+  o.normalizer = std::array{1.0f, 37.0f, 0.11f}[at(4)];
+  o.wide_labels = at(5) == 0;
+  o.empty = at(6) == 0 ? culoss::empty_batch::zero : culoss::empty_batch::nan;
+  for (const int level : c) o.name += "_" + std::to_string(level);
+}
+// Fewer of them, for losses that use the same code for these.
+inline const std::vector<int> kFewSharedLevels = {3, 2, 2, 3, 3, 2, 2};
+inline combination few_shared_levels(const combination& c) {
+  combination all = c;
+  all[2] = 3 * c[2];
+  all[3] = c[3] + 1;
+  return all;
+}
+inline bool shared_levels_allowed(const combination& c) {
+  const bool none = c[0] == 1;
+  return (none || c[3] != 3) && (!none || c[4] == 0);
+}
+
 // Every two levels of every two options meet in one of these.
 inline std::vector<cross_entropy_choice> cross_entropy_choices() {
-  using culoss::empty_batch;
-  using culoss::reduction;
-  const std::vector<int> levels = {3, 3, 2, 2, 4, 4, 3, 2, 3, 2, 2};
+  std::vector<int> levels = kSharedLevels;
+  levels.insert(levels.end(), {3, 2, 3, 3, 3, 2, 2, 2, 2});
   const auto choice = [](const combination& c) {
-    const auto at = [&c](int k) {
-      return static_cast<std::size_t>(c[static_cast<std::size_t>(k)]);
-    };
-    cross_entropy_choice o;
-    o.reduction = std::array{reduction::mean, reduction::none, reduction::sum}[at(0)];
-    o.smoothing = std::array{0.0f, 0.1f, 1.0f}[at(1)];
-    o.class_weights = at(2) == 1;
-    o.row_weights = at(3) == 1;
-    o.temperature = std::array{1.0f, 0.5f, 5.0f, 0.7f}[at(4)];
-    o.temperature_source = at(4) == 3 ? source::device : source::value;
-    o.upstream = std::array{source::value, source::value, source::device, source::rows}[at(5)];
-    o.upstream_value = std::array{1.0f, -2.0f, 0.3f, 1.0f}[at(5)];
-    o.normalizer_source = std::array{source::absent, source::value, source::device}[at(6)];
-    o.normalizer = std::array{1.0f, 37.0f, 0.11f}[at(6)];
-    o.wide_labels = at(7) == 0;
-    o.ignore_index = std::array<std::int64_t, 3>{-100, 0, 7}[at(8)];
-    o.empty = std::array{empty_batch::zero, empty_batch::nan}[at(9)];
-    o.more_outputs = at(10) == 0;
-    o.name = "cross_entropy";
-    for (const int level : c) o.name += "_" + std::to_string(level);
-    return o;
+    const auto at = [&c](std::size_t k) { return static_cast<std::size_t>(c[k]); };
+    cross_entropy_choice o = plain_cross_entropy();
+    set_shared_levels(o, c);
+    o.smoothing = std::array{0.0f, 0.1f, 1.0f}[at(7)];
+    o.class_weights = at(8) == 1;
+    o.ignore_index = std::array<std::int64_t, 3>{-100, 0, 7}[at(9)];
+    o.softcap = std::array{0.0f, 30.0f, 2.5f}[at(10)];
+    o.z_loss = std::array{0.0f, 1e-4f, 0.3f}[at(11)];
+    o.more_outputs = at(12) == 0;
+    o.z_loss_output = at(13) == 1;
+    o.entropy = at(14) == 1;
+    return at(15) == 1 ? strided(o) : o;
   };
   const auto allowed = [](const combination& c) {
-    const bool none = c[0] == 1;
-    return (none || c[5] != 3) && (!none || c[6] == 0);
+    return shared_levels_allowed(c) && (c[13] == 0 || c[11] != 0);
   };
-  std::vector<cross_entropy_choice> choices = {plain_cross_entropy()};
+  std::vector<cross_entropy_choice> choices = {plain_cross_entropy(), full_cross_entropy()};
   for (const combination& c : pairwise_cover(levels, allowed)) choices.push_back(choice(c));
   return choices;
 }

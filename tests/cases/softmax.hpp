@@ -140,6 +140,10 @@ class softmax_case : public loss_case {
   explicit softmax_case(const softmax_choice& choice) : choice_(choice) {}
 
   const softmax_choice& choice() const { return choice_; }
+  int streams() const override { return choice_.backward() ? 2 : 1; }
+  void change_device_scalars(problem& p, float factor) const override {
+    if (choice_.temperature_on_device) p.temperature *= factor;
+  }
   std::string name() const override {
     return choice_.name() + std::string("_T") + std::to_string(choice_.temperature).substr(0, 3) +
            (choice_.temperature_on_device ? "_device" : "");
@@ -170,14 +174,15 @@ class softmax_case : public loss_case {
     });
   }
 
-  std::vector<expectation> expect(const problem& p, const execution& how) const override {
+  bool returns(std::size_t, mode) const override { return true; }
+  std::vector<expectation> bound(const problem& p, space where) const override {
     const format& type = format_of(p.type);
     expectation e{.name = "output",
                   .cols = p.cols,
                   .values = exact(choice_, p),
                   .bounds = {},
                   .largest = type.largest()};
-    const arithmetic a = arithmetic_of(how.where, p.cols, p.type, choice_.backward() ? 2 : 1);
+    const arithmetic a = arithmetic_of(where, p.cols, p.type, choice_.backward() ? 2 : 1);
     e.bounds.reserve(e.values.size());
     for (std::int64_t i = 0; i < p.rows; ++i) {
       choice_.backward() ? bound_backward(p, i, a, e) : bound_forward(p, i, a, e);

@@ -11,6 +11,7 @@ struct cublasContext {
   cudaStream_t stream = nullptr;
   cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
   cublasMath_t math_mode = CUBLAS_DEFAULT_MATH;
+  cublasAtomicsMode_t atomics_mode = CUBLAS_ATOMICS_NOT_ALLOWED;
   void* workspace = nullptr;  // null: the library's own
   std::size_t workspace_bytes = 0;
 };
@@ -158,8 +159,13 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t h, cublasMath_t mode) {
   return with_handle("cublasSetMathMode", h,
                      [&] { return h->math_mode = mode, CUBLAS_STATUS_SUCCESS; });
 }
-cublasStatus_t cublasSetAtomicsMode(cublasHandle_t h, cublasAtomicsMode_t) {
-  return with_handle("cublasSetAtomicsMode", h, [] { return CUBLAS_STATUS_SUCCESS; });
+cublasStatus_t cublasSetAtomicsMode(cublasHandle_t h, cublasAtomicsMode_t mode) {
+  return with_handle("cublasSetAtomicsMode", h,
+                     [&] { return h->atomics_mode = mode, CUBLAS_STATUS_SUCCESS; });
+}
+cublasStatus_t cublasGetAtomicsMode(cublasHandle_t h, cublasAtomicsMode_t* mode) {
+  return with_handle("cublasGetAtomicsMode", h,
+                     [&] { return *mode = h->atomics_mode, CUBLAS_STATUS_SUCCESS; });
 }
 cublasStatus_t cublasGetMathMode(cublasHandle_t h, cublasMath_t* mode) {
   return with_handle("cublasGetMathMode", h,

@@ -141,6 +141,10 @@ using simt::api;
 
 extern "C" {
 
+// For callers that know no kernel: those of the library are launched with their types, by device.h.
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t*, const void*, void**) {
+  return api("cudaLaunchKernelExC", [] { return cudaErrorInvalidDeviceFunction; });
+}
 cudaError_t cudaFuncSetAttribute(const void* f, cudaFuncAttribute a, int value) {
   return api("cudaFuncSetAttribute", [&] {
     if (f == nullptr) return cudaErrorInvalidDeviceFunction;

@@ -67,7 +67,8 @@ struct probe_table {
   void (*set_settings)(const settings&);
   std::string (*last_report)();
   void (*reset_errors)();
-  void (*fail_call)(std::uint64_t n, int error);
+  void (*fault)(int error);
+  void (*fail_call)(std::uint64_t n, int error, bool lasting);
   std::uint64_t (*call_count)();
   std::string (*call_name)(std::uint64_t index);
   resources (*live)();
@@ -128,11 +129,16 @@ inline void reset_errors() {
   if (present()) detail::probe()->reset_errors();
 }
 
+// Leaves that sticky error, as if a kernel had faulted.
+inline void fault(int error) {
+  if (present()) detail::probe()->fault(error);
+}
+
 // The n-th runtime or cuBLAS call from now (1: the next) does nothing and returns `error` (a
 // cudaError_t; cuBLAS calls return CUBLAS_STATUS_ALLOC_FAILED for cudaErrorMemoryAllocation, else
-// CUBLAS_STATUS_INTERNAL_ERROR). 0 takes it back.
-inline void fail_call(std::uint64_t n, int error) {
-  if (present()) detail::probe()->fail_call(n, error);
+// CUBLAS_STATUS_INTERNAL_ERROR); if `lasting`, every later one too. 0 takes it back.
+inline void fail_call(std::uint64_t n, int error, bool lasting = false) {
+  if (present()) detail::probe()->fail_call(n, error, lasting);
 }
 // How many calls that can fail were made so far, and the name of one of the last 4096 of them.
 inline std::uint64_t call_count() { return present() ? detail::probe()->call_count() : 0; }

@@ -19,6 +19,7 @@ struct error_state {
   std::uint64_t calls = 0;
   std::uint64_t fail_at = 0;
   int fail_with = 0;
+  bool lasting = false;
   const char* names[kNames] = {};
 };
 error_state& errors() {
@@ -93,10 +94,15 @@ void probe_reset_errors() {
   errors().sticky = last_error = cudaSuccess;
   errors().report.clear();
 }
-void probe_fail_call(std::uint64_t n, int error) {
+void probe_fault(int error) {
+  const std::lock_guard<std::recursive_mutex> lock(api_lock());
+  errors().sticky = static_cast<cudaError_t>(error);
+}
+void probe_fail_call(std::uint64_t n, int error, bool lasting) {
   const std::lock_guard<std::recursive_mutex> lock(api_lock());
   errors().fail_at = n == 0 ? 0 : errors().calls + n;
   errors().fail_with = error;
+  errors().lasting = lasting;
 }
 std::uint64_t probe_call_count() {
   const std::lock_guard<std::recursive_mutex> lock(api_lock());
@@ -140,8 +146,8 @@ cudaError_t begin_call(const char* name) {
   error_state& e = errors();
   e.names[e.calls % kNames] = name;
   ++e.calls;
-  if (e.calls != e.fail_at) return cudaSuccess;
-  e.fail_at = 0;
+  if (e.fail_at == 0 || e.calls < e.fail_at) return cudaSuccess;
+  if (!e.lasting) e.fail_at = 0;
   return static_cast<cudaError_t>(e.fail_with);
 }
 
@@ -180,11 +186,18 @@ void check_guards() {
 extern "C" {
 
 const simt::probe_table* simt_probe() {
-  static constexpr simt::probe_table table = {
-      simt::probe_get_settings,      simt::probe_set_settings, simt::probe_last_report,
-      simt::probe_reset_errors,      simt::probe_fail_call,    simt::probe_call_count,
-      simt::probe_call_name,         simt::probe_live,         simt::probe_count,
-      simt::probe_is_device_pointer, simt::probe_launched};
+  static constexpr simt::probe_table table = {simt::probe_get_settings,
+                                              simt::probe_set_settings,
+                                              simt::probe_last_report,
+                                              simt::probe_reset_errors,
+                                              simt::probe_fault,
+                                              simt::probe_fail_call,
+                                              simt::probe_call_count,
+                                              simt::probe_call_name,
+                                              simt::probe_live,
+                                              simt::probe_count,
+                                              simt::probe_is_device_pointer,
+                                              simt::probe_launched};
   return &table;
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -49,6 +50,17 @@ class tally {
                 wrong_, worst_, where_.c_str());
   }
 
+  // Each of these modes that the case has, with one reference for all.
+  void expect_correct(const loss_case& c, const problem& p, execution how,
+                      const std::vector<mode>& modes, const std::string& input = {}) {
+    const std::vector<expectation> all = c.bound(p, how.where);
+    const std::vector<mode> of_case = c.modes();
+    for (const mode m : modes) {
+      if (std::find(of_case.begin(), of_case.end(), m) == of_case.end()) continue;
+      how.mode = m;
+      expect_correct(c, p, how, c.choose(all, m), input);
+    }
+  }
   // Runs the case and adds a failure where anything is wrong; after many, only counts them.
   bool expect_correct(const loss_case& c, const problem& p, const execution& how,
                       const std::string& input = {}) {

@@ -3,7 +3,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "tests/harness/memory.hpp"
 
@@ -47,6 +49,17 @@ class graph {
 
   void replay(cudaStream_t s) const {
     check_cuda(cudaGraphLaunch(executable_, s), "cudaGraphLaunch");
+  }
+  std::ptrdiff_t count(cudaGraphNodeType type) const {
+    std::size_t size = 0;
+    check_cuda(cudaGraphGetNodes(graph_, nullptr, &size), "cudaGraphGetNodes");
+    std::vector<cudaGraphNode_t> nodes(size);
+    if (size != 0) check_cuda(cudaGraphGetNodes(graph_, nodes.data(), &size), "cudaGraphGetNodes");
+    return std::count_if(nodes.begin(), nodes.end(), [&](cudaGraphNode_t n) {
+      cudaGraphNodeType t = cudaGraphNodeTypeEmpty;
+      check_cuda(cudaGraphNodeGetType(n, &t), "cudaGraphNodeGetType");
+      return t == type;
+    });
   }
 
  private:

@@ -11,6 +11,7 @@
 #include "tests/harness/comparator.hpp"
 #include "tests/harness/memory.hpp"
 #include "tests/harness/problem.hpp"
+#include "tests/harness/row_choice.hpp"
 
 namespace culoss_test {
 
@@ -18,16 +19,18 @@ namespace culoss_test {
 enum class mode {
   fused,              // everything at once
   forward,            // no gradient
-  gradient,           // nothing but the gradient
+  gradient,           // nothing but the gradient, of two the first
+  target_gradient,    // nothing but the second
   in_place,           // fused, the gradient over the input (of two: over the first)
-  in_place_upstream,  // over the second
+  in_place_upstream,  // over the second; of two gradients, each over the other's input
   backward,           // the separate backward alone, from the reference's statistics
   split,              // the forward, then the backward from the statistics that it left
 };
 
 inline const char* name_of(mode m) {
-  static constexpr const char* kNames[] = {
-      "fused", "forward", "gradient", "in_place", "in_place_upstream", "backward", "split"};
+  static constexpr const char* kNames[] = {"fused",           "forward",  "gradient",
+                                           "target_gradient", "in_place", "in_place_upstream",
+                                           "backward",        "split"};
   return kNames[static_cast<int>(m)];
 }
 
@@ -51,13 +54,15 @@ struct results {
   std::string damage;
 };
 
-// Bytes of one array that the kernels of a call load and store.
+// Bytes of one array that the kernels of a call load and store; where how often a pack is read
+// depends on where it begins, the most that may be loaded.
 struct moved_array {
   std::string name;
   const void* data = nullptr;  // on the device
   std::size_t bytes = 0;       // from its first element to its last, padding included
   std::int64_t loads = 0;      // bytes
   std::int64_t stores = 0;     // bytes
+  bool at_most = false;        // of the loads
 };
 
 // A call with its memory: `launch` does nothing but the call, so it can be captured, repeated and
@@ -71,21 +76,53 @@ class invocation {
   virtual std::vector<moved_array> moves() const = 0;
 };
 
+// How the kernels of a loss go over a matrix: row by row, by a plan for its width; across rows whose
+// columns are not innermost; over its elements.
+enum class walk { rows, strided, elements };
+
 class loss_case {
  public:
   virtual ~loss_case() = default;
   virtual std::string name() const = 0;
+  virtual const row_choice* rows() const { return nullptr; }  // its shared options, if it has them
+  virtual int streams() const { return 1; }                   // matrices that it reads
+  virtual walk walks() const { return walk::rows; }
+  virtual bool gradients_sum_to_zero() const { return false; }  // along a row of grad_logits
+  // Other values of the scalars that a replayed call reads anew.
+  virtual void change_device_scalars(problem& p, float factor) const {
+    if (rows() != nullptr) rows()->change_device_scalars(p, factor);
+  }
   virtual std::vector<mode> modes() const = 0;
   virtual problem make(const problem_shape& shape) const = 0;
   virtual std::unique_ptr<invocation> prepare(const problem& numbers,
                                               const execution& how) const = 0;
-  // From the CPU functions in double, with the bound of contract and device beside each value.
-  virtual std::vector<expectation> expect(const problem& numbers, const execution& how) const = 0;
+  // Every output, from the CPU functions in double, with the bound of contract and device beside
+  // each value; and whether a mode asks for it.
+  virtual std::vector<expectation> bound(const problem& numbers, space where) const = 0;
+  virtual bool returns(std::size_t output, mode m) const = 0;
+
+  // What a call must return.
+  std::vector<expectation> expect(const problem& numbers, const execution& how) const {
+    return choose(bound(numbers, how.where), how.mode);
+  }
+  std::vector<expectation> choose(const std::vector<expectation>& all, mode m) const {
+    std::vector<expectation> chosen;
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      if (returns(k, m)) chosen.push_back(all[k]);
+    }
+    return chosen;
+  }
 };
 
-// The plan that the library makes for rows of this shape, and so how often it reads them.
-inline int reads_of_row(std::int64_t cols, element type, int streams, const execution& how,
-                        bool writes) {
+// What the modes that have no gradient, no second gradient, or nothing but gradients leave out.
+inline bool returns_values(mode m) {
+  return m != mode::gradient && m != mode::target_gradient && m != mode::backward;
+}
+inline bool returns_gradient(mode m) { return m != mode::forward && m != mode::target_gradient; }
+inline bool returns_second_gradient(mode m) { return m != mode::forward && m != mode::gradient; }
+
+// Of the device, which the library's plans depend on.
+inline int capability_of(const execution& how) {
   int capability = 90;
 #ifdef CULOSS_TESTS_WITH_CUDA
   if (how.where == space::cuda) {
@@ -97,13 +134,27 @@ inline int reads_of_row(std::int64_t cols, element type, int streams, const exec
                "cudaDeviceGetAttribute");
     capability = 10 * major + minor;
   }
+#else
+  (void)how;
 #endif
+  return capability;
+}
+
+// The plan that the library makes for rows of this shape, and so how often it reads them.
+inline int reads_of_row(std::int64_t cols, element type, int streams, const execution& how,
+                        bool writes) {
   const int bytes = format_of(type).bytes;
   const bool aligned = how.offset * bytes % culoss::detail::kPackBytes == 0 &&
                        (cols + how.padding) * bytes % culoss::detail::kPackBytes == 0;
   const culoss::detail::row_plan plan =
-      culoss::detail::plan_rows(capability, cols, bytes, streams, aligned, writes);
+      culoss::detail::plan_rows(capability_of(how), cols, bytes, streams, aligned, writes);
   return writes && plan.kernel == culoss::detail::row_kernel::two_reads ? 2 : 1;
+}
+inline int reads_of_strided_row(std::int64_t cols, element type, const execution& how,
+                                bool writes) {
+  const culoss::detail::strided_plan plan =
+      culoss::detail::plan_strided(capability_of(how), cols, format_of(type).bytes, writes);
+  return writes && !plan.on_chip ? 2 : 1;
 }
 
 inline results run(const loss_case& c, const problem& numbers, const execution& how) {

@@ -2,8 +2,6 @@
 // written outside them shows, what is read outside them is NaN.
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -46,8 +44,8 @@ inline bool cuda_device_present() {
 #endif
 }
 
-// For the first line of a test that needs a device: skips it where there is none, or fails where
-// the caller demands one.
+// For the first line of a test that needs a device, of GoogleTest: skips it where there is none, or
+// fails where the caller demands one.
 #define CULOSS_NEEDS_CUDA()                                                  \
   do {                                                                       \
     if (!culoss_test::cuda_device_present()) {                               \

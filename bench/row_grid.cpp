@@ -1,0 +1,200 @@
+// The rows of the sweep over losses of rows and elements.
+#include "bench/row_grid.hpp"
+
+#include <utility>
+
+namespace culoss::bench {
+namespace {
+
+struct block {
+  std::vector<loss> losses;
+  std::vector<mode> modes;
+  std::vector<element> types;
+  std::vector<std::int64_t> cols, rows;  // of strided logits, images
+  std::vector<cache_state> states;
+  std::int64_t max_elements = INT64_MAX;
+  std::int64_t inner = 0;
+};
+
+std::vector<sweep_row> rows_of(const block& b) {
+  std::vector<sweep_row> all;
+  for (const element type : b.types) {
+    for (const loss which : b.losses) {
+      for (const mode m : b.modes) {
+        for (const std::int64_t cols : b.cols) {
+          for (const std::int64_t rows : b.rows) {
+            for (const cache_state state : b.states) {
+              sweep_row row{.loss = which, .mode = m, .type = type, .rows = rows, .cols = cols};
+              row.state = state;
+              row.inner = b.inner;
+              if (b.inner > 0) row.rows *= b.inner;
+              if (row.rows * row.cols <= b.max_elements) all.push_back(row);
+            }
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+const std::vector<loss> kCrossEntropy{loss::cross_entropy};
+const std::vector<loss> kSoftmaxes{loss::softmax, loss::log_softmax};
+const std::vector<mode> kModes{mode::forward, mode::backward, mode::fused};
+const std::vector<mode> kSoftmaxModes{mode::forward, mode::backward};
+const std::vector<std::int64_t> kAllCols{64,    256,   1000,  1024,  2048,   4096,  8192,
+                                         32000, 32768, 50257, 65536, 128256, 262144};
+
+std::vector<std::int64_t> powers(std::int64_t step) {  // of `step`, up to 32768
+  std::vector<std::int64_t> all;
+  for (std::int64_t n = 1; n <= 32768; n *= step) all.push_back(n);
+  return all;
+}
+
+// Sizes of the losses other than plain cross-entropy and softmax.
+struct loss_sizes {
+  std::vector<std::int64_t> cols, rows;  // of few classes and a vocabulary
+  std::vector<std::int64_t> one_width;   // for what differs by an option
+  // Of detection: rows of 80 or 91 classes, rows of 1203, elements alone.
+  std::vector<std::int64_t> anchors, many_classes_rows, flat;
+  struct images {
+    std::int64_t n, classes, inner;
+  };
+  std::vector<images> strided;
+};
+
+// Cityscapes, ADE20K and VOC with their usual crops, and sequences [N, C, L].
+const loss_sizes kDeviceSizes{
+    .cols = {1000, 32000},
+    .rows = {8192},
+    .one_width = {32000},
+    .anchors = {262144},
+    .many_classes_rows = {32768},
+    .flat = {std::int64_t{1} << 26},
+    .strided = {{8, 19, 512 * 512}, {8, 150, 256 * 256}, {16, 21, 320 * 320}, {8, 32000, 128}}};
+const loss_sizes kHostSizes{.cols = {1000, 32000},
+                            .rows = {16},
+                            .one_width = {32000},
+                            .anchors = {2048},
+                            .many_classes_rows = {128},
+                            .flat = {131072},
+                            .strided = {{2, 19, 64 * 64}, {1, 150, 32 * 32}, {1, 32000, 8}}};
+const loss_sizes kSmokeSizes{.cols = {64, 1000},
+                             .rows = {8},
+                             .one_width = {1000},
+                             .anchors = {16},
+                             .many_classes_rows = {8},
+                             .flat = {1000},
+                             .strided = {{2, 19, 36}, {1, 1000, 8}}};
+
+void append_losses(std::vector<block>& blocks, const loss_sizes& s,
+                   const std::vector<element>& types, cache_state state) {
+  using enum loss;
+  const std::vector<cache_state> states{state};
+  const std::vector<mode> forward_fused{mode::forward, mode::fused};
+  const std::vector<mode> with_both{mode::forward, mode::backward, mode::fused, mode::both};
+  const auto add = [&](std::vector<loss> losses, const std::vector<mode>& modes,
+                       const std::vector<std::int64_t>& cols, const std::vector<std::int64_t>& rows,
+                       std::int64_t inner = 0) {
+    blocks.push_back({.losses = std::move(losses),
+                      .modes = modes,
+                      .types = types,
+                      .cols = cols,
+                      .rows = rows,
+                      .states = states,
+                      .inner = inner});
+  };
+  for (const loss_sizes::images& i : s.strided) {
+    add({cross_entropy_strided}, kModes, {i.classes}, {i.n}, i.inner);
+    add({softmax_focal_strided}, kModes, {i.classes}, {i.n}, i.inner);
+  }
+  for (const std::vector<std::int64_t>& cols : {std::vector<std::int64_t>{80, 91}, {1203}, {1}}) {
+    const auto& rows = cols[0] == 1203 ? s.many_classes_rows : cols[0] == 1 ? s.flat : s.anchors;
+    add({sigmoid_focal}, {mode::forward, mode::fused, mode::both}, cols, rows);
+    if (cols[0] > 1) {
+      add({sigmoid_focal_labels}, {mode::forward, mode::fused, mode::in_place}, cols, rows);
+    }
+  }
+  add({cross_entropy_smoothing, cross_entropy_z_loss, cross_entropy_softcap}, kModes, s.one_width,
+      s.rows);
+  add({cross_entropy_all}, kModes, s.cols, s.rows);
+  add({cross_entropy}, {mode::in_place}, s.cols, s.rows);
+  add({cross_entropy_targets}, with_both, s.cols, s.rows);
+  add({softmax_focal}, kModes, s.cols, s.rows);
+  add({softmax_focal_fractional}, {mode::fused}, s.cols, s.rows);
+  add({entropy, entropy_logits}, forward_fused, s.cols, s.rows);
+  // A forward reads so little that only many narrow matrices get it out of the cache.
+  add({nll}, {mode::forward}, {s.cols[0]}, s.rows);
+  add({nll}, {mode::fused}, s.cols, s.rows);
+  add({smooth_labels}, {mode::forward}, s.cols, s.rows);
+  add({smooth_targets}, kSoftmaxModes, s.one_width, s.rows);
+}
+
+std::vector<block> cuda_blocks(form wanted) {
+  const std::vector<element> types{element::bfloat16, element::float32, element::float16};
+  const std::vector<element> bf16{element::bfloat16};
+  const std::vector<cache_state> cold{cache_state::cold}, hot{cache_state::hot},
+      both{cache_state::cold, cache_state::hot};
+  std::vector<block> blocks;
+  if (wanted == form::full) {
+    append_losses(blocks, kDeviceSizes, types, cache_state::cold);
+    blocks.push_back({kCrossEntropy, kModes, types, kAllCols, powers(2), both});
+    blocks.push_back({kSoftmaxes, kSoftmaxModes, types, kAllCols, powers(2), both});
+    return blocks;
+  }
+  const std::vector<std::int64_t> cols{1000, 4096, 32000, 50257, 65536, 128256};
+  blocks.push_back({kCrossEntropy, kModes, bf16, kAllCols, {8192}, cold});
+  append_losses(blocks, kDeviceSizes, bf16, cache_state::cold);
+  blocks.push_back({kCrossEntropy, kModes, bf16, kAllCols, powers(8), cold});
+  blocks.push_back({kCrossEntropy, kModes, bf16, {1000, 32000}, powers(8), hot});
+  blocks.push_back({kCrossEntropy, kModes, types, cols, {8192}, cold});
+  blocks.push_back({kSoftmaxes, kSoftmaxModes, bf16, cols, {8192}, cold});
+  return blocks;
+}
+
+// The reference computes in double, far from the cache's and the memory's limits: one state.
+std::vector<block> cpu_blocks(form wanted) {
+  const std::vector<element> types{element::float32, element::bfloat16, element::float64,
+                                   element::float16};
+  const std::vector<element> single{element::float32};
+  const std::vector<cache_state> hot{cache_state::hot};
+  std::vector<block> blocks{{kCrossEntropy, {mode::fused}, single, {32000}, {4096}, hot}};
+  if (wanted == form::full) {
+    append_losses(blocks, kHostSizes, types, cache_state::hot);
+    blocks.push_back({kCrossEntropy, kModes, types, kAllCols, powers(2), hot, 1 << 27});
+    blocks.push_back({kSoftmaxes, kSoftmaxModes, types, kAllCols, powers(2), hot, 1 << 25});
+    return blocks;
+  }
+  const std::vector<std::int64_t> cols{64, 1024, 8192, 32000, 128256};
+  blocks.push_back({kCrossEntropy, kModes, single, cols, powers(16), hot, 1 << 23});
+  append_losses(blocks, kHostSizes, single, cache_state::hot);
+  blocks.push_back({kCrossEntropy, kModes, single, cols, powers(4), hot, 1 << 23});
+  blocks.push_back({kCrossEntropy, kModes, {element::bfloat16}, cols, powers(8), hot, 1 << 21});
+  blocks.push_back({kSoftmaxes, kSoftmaxModes, single, {1024, 32000}, {64}, hot});
+  blocks.push_back({kCrossEntropy, kModes, {element::float64}, {1024, 32000}, {64}, hot});
+  return blocks;
+}
+
+std::vector<block> smoke_blocks() {
+  const std::vector<element> types{element::bfloat16, element::float32};
+  const std::vector<cache_state> hot{cache_state::hot};
+  std::vector<block> blocks{{kCrossEntropy, kModes, types, {64, 1000}, {1, 8}, hot},
+                            {kSoftmaxes, kSoftmaxModes, types, {64, 1000}, {8}, hot}};
+  append_losses(blocks, kSmokeSizes, types, cache_state::hot);
+  return blocks;
+}
+
+}  // namespace
+
+std::vector<sweep_row> row_loss_rows(form wanted, const device_description& on) {
+  std::vector<sweep_row> all;
+  for (const block& b : wanted == form::smoke ? smoke_blocks()
+                        : on.cuda             ? cuda_blocks(wanted)
+                                              : cpu_blocks(wanted)) {
+    const std::vector<sweep_row> rows = rows_of(b);
+    all.insert(all.end(), rows.begin(), rows.end());
+  }
+  return all;
+}
+
+}  // namespace culoss::bench

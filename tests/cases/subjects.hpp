@@ -1,0 +1,81 @@
+// The cases of all families as one kind of thing, for promises that do not ask what is computed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/cases/all.hpp"
+#include "tests/cases/similarity_check.hpp"
+#include "tests/harness/check.hpp"
+#include "tests/harness/subject.hpp"
+
+namespace culoss_test {
+
+// The public function that a case is about: the longest that its name begins with.
+inline std::string function_of(const loss_case& c) {
+  std::string longest;
+  for (const std::string f : {"softmax", "log_softmax", "softmax_backward", "log_softmax_backward",
+                              "cross_entropy", "softmax_focal", "sigmoid_focal", "nll",
+                              "smooth_labels", "smooth_labels_backward", "entropy"}) {
+    if (c.name().rfind(f, 0) == 0 && f.size() > longest.size()) longest = f;
+  }
+  EXPECT_NE(longest, "") << c.name();
+  return longest;
+}
+
+inline subject subject_of(const loss_case& c, const problem& p, const execution& how) {
+  const std::string f = function_of(c);
+  const std::shared_ptr<invocation> call = c.prepare(p, how);
+  subject s;
+  s.what = describe(c, p, how) + (how.workspace ? "" : ", without a workspace");
+  if (how.mode != mode::backward) s.functions.push_back(f);
+  if (how.mode == mode::backward || how.mode == mode::split) s.functions.push_back(f + "_backward");
+  s.stream = how.stream;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
+}
+
+inline subject subject_of(const similarity_choice& c, const similarity_numbers& p,
+                          const similarity_execution& how) {
+  const std::shared_ptr<similarity_call_base> call = prepare(c, p, how);
+  subject s;
+  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
+  s.functions = {c.symmetric ? "clip" : "info_nce"};
+  s.stream = how.stream;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const similarity_results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
+}
+
+// The ways through a similarity matrix, and what a call may leave out.
+struct similarity_way {
+  similarity_choice choice;
+  similarity_input input;
+};
+inline std::vector<similarity_way> similarity_ways() {
+  const similarity_choice plain, clip{.symmetric = true};
+  similarity_choice masked{.masked = true, .log_scale = true, .row_weights = true, .wide = true};
+  masked.reduction = culoss::reduction::none;
+  const similarity_choice queue{.normalize = false, .in_batch = false};
+  const element half = element::float16;
+  return {
+      {plain, {.rows = 5, .keys = 9, .negatives = 3, .dimension = 4, .offset = 2}},
+      {clip, {.rows = 6, .keys = 6, .dimension = 3}},
+      {masked, {.type = half, .rows = 5, .keys = 5, .negatives = 4, .dimension = 8}},
+      {queue, {.type = element::bfloat16, .rows = 4, .keys = 4, .negatives = 7, .dimension = 5}},
+      {forward_only(plain), {.rows = 5, .keys = 5, .dimension = 4}},
+      {forward_only(clip), {.type = half, .rows = 6, .keys = 6, .dimension = 3}},
+  };
+}
+
+}  // namespace culoss_test

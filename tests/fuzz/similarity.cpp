@@ -1,0 +1,230 @@
+// info_nce and clip.
+#include <culoss/info_nce.hpp>
+
+#include "tests/fuzz/execute.hpp"
+
+namespace culoss_fuzz {
+namespace {
+
+// A handle, mostly one that can be used.
+culoss::cublas* some_blas(source& from) {
+  static culoss::cublas none;
+  if (!from.odd()) return &default_blas();
+  return from.coin() ? &none : nullptr;
+}
+
+// Exactly one of the two, mostly.
+template <class Options>
+void scale(source& from, Options& o) {
+  const int kind = from.byte();
+  if (kind < 128 || kind > 244) o.temperature = from.scalar(0.1f);
+  if (kind >= 128 && kind < 250) o.log_scale = from.scalar(2.0f);
+}
+
+template <class Options>
+Options common(source& from, std::int64_t rows) {
+  Options o;
+  from.reduction(o, rows);
+  scale(from, o);
+  o.normalize = from.coin();
+  o.accumulate = from.byte() > 224;
+  o.allow_tf32 = from.coin();
+  return o;
+}
+
+template <class Options>
+void judge(predicate& says, const Options& o, std::int64_t rows) {
+  says.reduction(o, rows);
+  says.require(o.temperature.given() != o.log_scale.given(), "temperature");
+  if (o.temperature.given()) says.temperature("temperature", o.temperature);
+  const culoss::scalar& l = o.log_scale;
+  if (l.given() && !l.on_device()) {
+    says.require(std::isfinite(l.value()) && l.value() <= 88, "log_scale");
+  }
+  says.scalar("log_scale", l);
+}
+
+// A gradient in the type of the inputs, or in float.
+template <class T>
+culoss::gradient_matrix<T> gradient(source& from, std::int64_t rows) {
+  if (!from.coin()) return {};
+  if constexpr (std::is_same_v<T, culoss::half> || std::is_same_v<T, culoss::bf16>) {
+    if (from.coin()) return from.matrix<float>(rows, from.columns());
+  }
+  return from.matrix<T>(rows, from.columns());
+}
+template <class T>
+void judge_gradient(predicate& says, const char* name, const culoss::gradient_matrix<T>& g,
+                    const culoss::matrix<const T>& of, bool accumulate) {
+  if (g.empty()) return;
+  const auto as = [&]<class U>(U* data) {
+    says.view(name, culoss::matrix<U>(data, g.rows, g.cols, g.ld), of, access::write);
+  };
+  constexpr bool kNarrow = kSizeof<T> == 2;
+  if (kNarrow && g.wide) {
+    as(static_cast<float*>(g.data));
+  } else {
+    as(static_cast<T*>(g.data));
+  }
+  says.require(!accumulate || !kNarrow || g.wide, "accumulate");
+}
+
+std::int64_t some_rows(source& from) { return from.pick<std::int64_t>({3, 1, 2, 0, 4, 5}); }
+
+template <class T>
+struct info_nce {
+  using real = culoss::real_of<T>;
+  culoss::cublas* handle;
+  std::int64_t m, k;  // mostly the numbers of keys and negatives
+  culoss::info_nce_options options;
+  culoss::matrix<const T> queries, keys, negatives;
+  culoss::info_nce_outputs<T> out;
+
+  explicit info_nce(source& from)
+      : handle(some_blas(from)),
+        m(std::min(kMostRows, std::max<std::int64_t>(0, from.rows()) % 8 + from.byte() % 3)),
+        k(from.coin() ? some_rows(from) : 0),
+        options(common<culoss::info_nce_options>(from, from.rows())),
+        queries(from.matrix<const T>(from.rows(), from.columns())),
+        keys(from.matrix<const T>(m, from.columns())),
+        negatives(k == 0 ? culoss::matrix<const T>() : from.matrix<const T>(k, from.columns())) {
+    options.positive_offset = from.integer(
+        from.byte() > 128 ? std::max<std::int64_t>(0, m - std::max<std::int64_t>(0, from.rows()))
+                          : 0);
+    options.in_batch = !from.coin();
+    if (from.coin()) {
+      options.query_ids = from.vector<const std::int64_t>(from.rows());
+      if (options.in_batch != from.odd()) options.key_ids = from.vector<const std::int64_t>(m);
+      if ((k > 0) != from.odd()) options.negative_ids = from.vector<const std::int64_t>(k);
+    } else if (from.odd()) {
+      options.key_ids = from.vector<const std::int64_t>(m);
+    }
+    out.loss = from.loss<real>(options.reduction, from.rows());
+    out.grad_queries = gradient<T>(from, from.rows());
+    out.grad_keys = gradient<T>(from, m);
+    if (k > 0 || from.odd()) out.grad_negatives = gradient<T>(from, k);
+    out.grad_scale = from.optional_vector<real>(1);
+    out.correct = from.optional_vector<std::int64_t>(1);
+    out.rows_counted = from.optional_vector<std::int64_t>(1);
+  }
+
+  std::string function() const { return "info_nce"; }
+  culoss::cublas* blas() const { return handle; }
+  std::size_t scratch() const {
+    return culoss::info_nce_workspace(
+               {.queries = queries.rows,
+                .keys = keys.rows,
+                .negatives = negatives.rows,
+                .dimension = queries.cols,
+                .element_bytes = static_cast<int>(kSizeof<T>),
+                .gradients = !out.grad_queries.empty() || !out.grad_keys.empty(),
+                .negative_gradients = !out.grad_negatives.empty()})
+        .least;
+  }
+  void judge(predicate& says) const {
+    const std::int64_t rows = queries.rows, offset = options.positive_offset;
+    says.rows_to_read("queries", queries);
+    says.view("keys", keys, access::read);
+    says.require(keys.cols == queries.cols, "keys");
+    if (!negatives.empty()) {
+      says.view("negatives", negatives, access::read);
+      says.require(negatives.cols == queries.cols, "negatives");
+    }
+    says.require(rows >= 0 && offset >= 0 && rows <= keys.rows && offset <= keys.rows - rows,
+                 "positive_offset");
+    culoss_fuzz::judge(says, options, rows);
+    judge_ids(says);
+    says.loss("loss", out.loss, options.reduction, rows);
+    judge_gradient(says, "grad_queries", out.grad_queries, queries, options.accumulate);
+    judge_gradient(says, "grad_keys", out.grad_keys, keys, options.accumulate);
+    judge_gradient(says, "grad_negatives", out.grad_negatives, negatives, options.accumulate);
+    says.require(out.grad_negatives.empty() || !negatives.empty(), "grad_negatives");
+    says.optional("grad_scale", out.grad_scale, 1);
+    says.optional("correct", out.correct, 1);
+    says.optional("rows_counted", out.rows_counted, 1);
+    says.some_output(rows, out.loss, out.grad_queries, out.grad_keys, out.grad_negatives,
+                     out.grad_scale, out.correct, out.rows_counted);
+  }
+  // Ids are compared: those of the queries with those of all that is in play.
+  void judge_ids(predicate& says) const {
+    const bool of_queries = !options.query_ids.empty();
+    const auto compared = [&](const char* name, const auto& ids, bool in_play, std::int64_t size) {
+      if (of_queries && in_play) {
+        says.vector(name, ids, size, access::read);
+      } else {
+        says.optional(name, ids, size);
+      }
+      says.require(of_queries || queries.rows == 0 || ids.empty(), name);
+    };
+    says.optional("query_ids", options.query_ids, queries.rows);
+    compared("key_ids", options.key_ids, options.in_batch, keys.rows);
+    compared("negative_ids", options.negative_ids, !negatives.empty(), negatives.rows);
+  }
+  template <class Where>
+  requires on<Where, T> culoss::status operator()(const Where& where) const {
+    return culoss::info_nce(where, queries, keys, negatives, out, options);
+  }
+};
+
+template <class T>
+struct clip {
+  using real = culoss::real_of<T>;
+  culoss::cublas* handle;
+  culoss::clip_options options;
+  culoss::matrix<const T> images, texts;
+  culoss::clip_outputs<T> out;
+
+  explicit clip(source& from)
+      : handle(some_blas(from)),
+        options(common<culoss::clip_options>(from, from.rows())),
+        images(from.matrix<const T>(from.rows(), from.columns())),
+        texts(from.matrix<const T>(from.rows(), from.columns())) {
+    options.ids = from.optional_vector<const std::int64_t>(from.rows());
+    out.loss = from.loss<real>(options.reduction, from.rows());
+    out.grad_images = gradient<T>(from, from.rows());
+    out.grad_texts = gradient<T>(from, from.rows());
+    out.grad_scale = from.optional_vector<real>(1);
+    out.correct_images = from.optional_vector<std::int64_t>(1);
+    out.correct_texts = from.optional_vector<std::int64_t>(1);
+    out.rows_counted = from.optional_vector<std::int64_t>(1);
+  }
+
+  std::string function() const { return "clip"; }
+  culoss::cublas* blas() const { return handle; }
+  std::size_t scratch() const {
+    return culoss::clip_workspace(
+               {.queries = images.rows,
+                .keys = texts.rows,
+                .dimension = images.cols,
+                .element_bytes = static_cast<int>(kSizeof<T>),
+                .gradients = !out.grad_images.empty() || !out.grad_texts.empty()})
+        .least;
+  }
+  void judge(predicate& says) const {
+    const std::int64_t rows = images.rows;
+    says.rows_to_read("images", images);
+    says.view("texts", texts, images, access::read);
+    culoss_fuzz::judge(says, options, rows);
+    says.optional("ids", options.ids, rows);
+    says.loss("loss", out.loss, options.reduction, rows);
+    judge_gradient(says, "grad_images", out.grad_images, images, options.accumulate);
+    judge_gradient(says, "grad_texts", out.grad_texts, texts, options.accumulate);
+    says.optional("grad_scale", out.grad_scale, 1);
+    says.optional("correct_images", out.correct_images, 1);
+    says.optional("correct_texts", out.correct_texts, 1);
+    says.optional("rows_counted", out.rows_counted, 1);
+    says.some_output(rows, out.loss, out.grad_images, out.grad_texts, out.grad_scale,
+                     out.correct_images, out.correct_texts, out.rows_counted);
+  }
+  template <class Where>
+  requires on<Where, T> culoss::status operator()(const Where& where) const {
+    return culoss::clip(where, images, texts, out, options);
+  }
+};
+
+}  // namespace
+}  // namespace culoss_fuzz
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  return culoss_fuzz::execute<culoss_fuzz::info_nce, culoss_fuzz::clip>(data, size);
+}

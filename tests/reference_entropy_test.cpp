@@ -1,0 +1,143 @@
+// Entropy on the CPU: against values worked out by hand, against that of cross-entropy, and its
+// special values. The rules stand in culoss/divergence.hpp.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <culoss/culoss.hpp>
+#include <random>
+#include <vector>
+
+#include "tests/complex_step.hpp"
+#include "tests/reference_call.hpp"
+
+namespace culoss_test {
+namespace {
+
+using culoss::cpu;
+using culoss::empty_batch;
+using culoss::entropy_input;
+using culoss::entropy_options;
+using culoss::reduction;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::IsNan;
+
+template <class T>
+struct entropy_call {
+  entropy_call(const rows_of_logits& rows, const entropy_options& options)
+      : gradient(static_cast<std::int64_t>(rows.size()), width(rows)) {
+    const auto n = static_cast<std::int64_t>(rows.size());
+    const bool none = options.reduction == reduction::none;
+    host_matrix<T> input(rows, width(rows));
+    loss.assign(none ? rows.size() : 1, 7);
+    const culoss::status s = culoss::entropy(
+        cpu{}, input.view(), {.loss = {loss.data(), none ? n : 1}, .grad_input = gradient.view()},
+        options);
+    EXPECT_TRUE(s.ok()) << s.message();
+  }
+  std::vector<culoss::real_of<T>> loss;
+  host_matrix<T> gradient;
+};
+
+const double kLog2 = std::log(2.0), kLog3 = std::log(3.0), kLog4 = std::log(4.0);
+
+TEST(Entropy, OfProbabilities) {
+  const float row_weights[] = {1, 0.5f, 2}, upstream[] = {1, -2, 3};
+  const entropy_call<double> call({{0.5, 0.5}, {0.25, 0.75}, {0, 1}},
+                                  {.reduction = reduction::none,
+                                   .row_weights = {row_weights, 3},
+                                   .upstream_rows = {upstream, 3}});
+  EXPECT_DOUBLE_EQ(call.loss[0], kLog2);
+  EXPECT_DOUBLE_EQ(call.loss[1], 0.5 * (kLog4 - 0.75 * kLog3));
+  EXPECT_EQ(call.loss[2], 0);
+  EXPECT_DOUBLE_EQ(call.gradient.at(0, 0), kLog2 - 1);
+  EXPECT_DOUBLE_EQ(call.gradient.at(1, 0), -2 * 0.5 * (kLog4 - 1));
+  EXPECT_THAT(call.gradient.row(2), ElementsAre(0, -3.0 * 2));
+  // They need not be a distribution; what is none is NaN.
+  const entropy_call<double> any({{2, 0.5}, {-0.5, 1}, {kNan, 1}, {0, 0}},
+                                 {.reduction = reduction::none});
+  EXPECT_DOUBLE_EQ(any.loss[0], -1.5 * kLog2);
+  for (const std::int64_t i : {1, 2}) {
+    EXPECT_THAT(any.loss[static_cast<std::size_t>(i)], IsNan());
+    EXPECT_THAT(any.gradient.row(i), ElementsAre(IsNan(), -1));
+  }
+  EXPECT_EQ(any.loss[3], 0);
+  EXPECT_THAT(any.gradient.row(3), Each(0));
+}
+
+TEST(Entropy, OfLogits) {
+  const float t = 0.5f;
+  const double h = kLog4 - 0.75 * kLog3;
+  const entropy_call<double> call(
+      {{7, 7}, {0, kLog3 / 2}, {0, -kInfinity}, {-1e4, 1e4}},
+      {.reduction = reduction::none, .input = entropy_input::logits, .temperature = &t});
+  EXPECT_DOUBLE_EQ(call.loss[0], kLog2);
+  EXPECT_DOUBLE_EQ(call.loss[1], h);
+  EXPECT_THAT(call.gradient.row(0), Each(0));
+  EXPECT_DOUBLE_EQ(call.gradient.at(1, 0), -0.25 / t * (h - kLog4));
+  EXPECT_DOUBLE_EQ(call.gradient.at(1, 1), 0.25 / t * (h - kLog4));  // the sum of the row is 0
+  for (const std::int64_t i : {2, 3}) {
+    EXPECT_EQ(call.loss[static_cast<std::size_t>(i)], 0);
+    EXPECT_THAT(call.gradient.row(i), Each(0));
+  }
+  const entropy_call<float> bad(
+      {{1, kNan}, {kInfinity, 1}, {-kInfinity, -kInfinity}, {-kInfinity, kInfinity}, {1, 2}},
+      {.reduction = reduction::none, .input = entropy_input::logits});
+  for (std::int64_t i = 0; i < 4; ++i) {
+    EXPECT_THAT(bad.loss[static_cast<std::size_t>(i)], IsNan());
+    EXPECT_THAT(bad.gradient.row(i), Each(IsNan()));
+  }
+  EXPECT_GT(bad.loss[4], 0);
+}
+
+TEST(Entropy, Reductions) {
+  const rows_of_logits p = {{0.5, 0.5, 0}, {0.25, 0.25, 0.5}};
+  const double sum = kLog2 + (kLog4 + kLog2) / 2;
+  EXPECT_DOUBLE_EQ(entropy_call<double>(p, {}).loss[0], sum / 2);
+  const entropy_call<double> elements(p, {.mean_elements = true, .upstream = -2});
+  EXPECT_DOUBLE_EQ(elements.loss[0], sum / 6);
+  EXPECT_DOUBLE_EQ(elements.gradient.at(0, 0), -2 * (kLog2 - 1) / 6);
+  EXPECT_DOUBLE_EQ(entropy_call<double>(p, {.reduction = reduction::sum}).loss[0], sum);
+  EXPECT_DOUBLE_EQ(entropy_call<double>(p, {.normalizer = 5}).loss[0], sum / 5);
+  const entropy_call<double> zero(p, {.normalizer = 0});
+  EXPECT_EQ(zero.loss[0], 0);
+  EXPECT_THAT(zero.gradient.row(1), Each(0));
+  const entropy_call<double> nan(p, {.normalizer = 0, .empty = empty_batch::nan});
+  EXPECT_THAT(nan.loss[0], IsNan());
+  EXPECT_THAT(nan.gradient.row(1), Each(IsNan()));
+  EXPECT_EQ(entropy_call<double>({}, {}).loss[0], 0);
+  EXPECT_THAT(entropy_call<double>({}, {.empty = empty_batch::nan}).loss[0], IsNan());
+}
+
+rows_of_logits random_rows(std::size_t rows, std::size_t cols) {
+  std::mt19937_64 random(13);
+  std::normal_distribution<double> normal(0, 3);
+  rows_of_logits x(rows, std::vector<double>(cols));
+  for (auto& row : x) {
+    for (double& v : row) v = normal(random);
+  }
+  return x;
+}
+
+// Entropy of the logits, entropy of their softmax and the output of cross-entropy. A probability's
+// relative error e changes -p log p by p (|log p| + 1) e.
+TEST(Entropy, OfLogitsAndOfTheirSoftmax) {
+  constexpr std::int64_t kRows = 5, kCols = 17;
+  rows_of_logits x = random_rows(kRows, kCols), rows;
+  x[1][4] = x[1][16] = -kInfinity;
+  host_matrix<double> logits(x, kCols), p(kRows, kCols);
+  ASSERT_TRUE(culoss::softmax(cpu{}, logits.view(), p.view()).ok());
+  for (std::int64_t i = 0; i < kRows; ++i) rows.push_back(p.row(i));
+  const entropy_call<double> of_logits(
+      x, {.reduction = reduction::none, .input = entropy_input::logits});
+  const entropy_call<double> of_softmax(rows, {.reduction = reduction::none});
+  const cross_entropy_call<double> loss(x, std::vector<std::int64_t>(kRows, 3), {});
+  EXPECT_EQ(loss.entropy, of_logits.loss);
+  for (std::size_t i = 0; i < kRows; ++i) {
+    const double h = of_logits.loss[i], error = error_of_probability(x[i], 1) + kCols * kUnit;
+    EXPECT_NEAR(of_softmax.loss[i], h, 2 * error * (h + 1));
+  }
+}
+
+}  // namespace
+}  // namespace culoss_test

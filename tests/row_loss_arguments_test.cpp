@@ -1,0 +1,359 @@
+// Every mistake in the arguments of the other losses with a row or an element: its exact message,
+// and that nothing was launched and nothing written. What all losses share is asked of each.
+#include <gtest/gtest.h>
+
+#include <culoss/culoss.hpp>
+#include <utility>
+
+#include "tests/harness/refusal.hpp"
+
+namespace culoss_test {
+namespace {
+
+using culoss::reduction;
+
+// A call of each function with everything given. `run` calls it.
+template <class Where, class T>
+struct call_arguments {
+  using real = culoss::real_of<T>;
+  explicit call_arguments(const memory<Where, T>& m)
+      : logits(m.x.as_matrix()), targets(m.g.as_matrix()), labels(m.labels.as_vector()) {}
+
+  Where where;
+  culoss::matrix<const T> logits, targets;
+  culoss::label_view labels;
+};
+
+template <class Where, class T>
+struct target_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "cross_entropy";
+  static constexpr const char* kInput = "logits";
+  explicit target_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_logits = m.out.as_matrix();
+    out.grad_targets = m.g.as_matrix();
+    out.lse = {m.reals.data() + 8, kRows};
+    out.statistics = {m.statistics(), kRows};
+    out.argmax = {m.counts.data(), kRows};
+    out.entropy = {m.reals.data() + 16, kRows};
+    options.class_weights = {m.ones.data(), kCols};
+  }
+  culoss::status run() const {
+    return culoss::cross_entropy(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::cross_entropy_soft_outputs<T> out;
+  culoss::cross_entropy_options options;
+};
+
+template <class Where, class T>
+struct softmax_focal_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "softmax_focal";
+  static constexpr const char* kInput = "logits";
+  explicit softmax_focal_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_logits = m.out.as_matrix();
+    out.correct = {m.counts.data() + 8, 1};
+    options.alpha = {m.ones.data(), kCols};
+  }
+  culoss::status run() const {
+    return culoss::softmax_focal(this->where, this->logits, this->labels, out, options);
+  }
+  culoss::softmax_focal_outputs<T> out;
+  culoss::softmax_focal_options options;
+};
+
+template <class Where, class T>
+struct sigmoid_focal_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "sigmoid_focal";
+  static constexpr const char* kInput = "logits";
+  explicit sigmoid_focal_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_logits = m.out.as_matrix();
+  }
+  culoss::status run() const {
+    return culoss::sigmoid_focal(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::status run_labels() const {
+    return culoss::sigmoid_focal(this->where, this->logits, this->labels, of_labels, options);
+  }
+  culoss::sigmoid_focal_outputs<T> out;
+  culoss::sigmoid_focal_label_outputs<T> of_labels;
+  culoss::sigmoid_focal_options options;
+};
+
+template <class Where, class T>
+struct nll_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "nll";
+  static constexpr const char* kInput = "input";
+  explicit nll_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_input = m.out.as_matrix();
+    out.rows_counted = {m.counts.data(), 1};
+  }
+  culoss::status run() const {
+    return culoss::nll(this->where, this->logits, this->labels, out, options);
+  }
+  culoss::nll_outputs<T> out;
+  culoss::nll_options options;
+};
+
+template <class Where, class T>
+struct entropy_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "entropy";
+  static constexpr const char* kInput = "input";
+  explicit entropy_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_input = m.out.as_matrix();
+  }
+  culoss::status run() const { return culoss::entropy(this->where, this->logits, out, options); }
+  culoss::entropy_outputs<T> out;
+  culoss::entropy_options options;
+};
+
+// f(expect) where expect(change, message) makes the change in a good call.
+template <class Arguments, class Where, class T, class F>
+void with_mistakes(const memory<Where, T>& m, const F& f) {
+  f([&](const auto& change, const std::string& message) {
+    Arguments a(m);
+    change(a);
+    expect_refused(
+        m, [&] { return a.run(); }, Arguments::kFunction + (": " + message));
+  });
+}
+
+// What each loss asks of its matrix, of the shared options and of where it runs.
+template <class Arguments, class Where, class T>
+void refuses_what_all_refuse(const memory<Where, T>& m) {
+  with_mistakes<Arguments>(m, [&](const auto& expect) {
+    using args = Arguments;
+    const std::string x = Arguments::kInput;
+    constexpr int kBytes = static_cast<int>(sizeof(storage_of<T>));
+    expect([](args& a) { a.logits.data = nullptr; }, x + ".data is null, but " + x + " is 4 x 5");
+    expect([](args& a) { a.logits.rows = -4; }, x + ".rows is -4, must not be negative");
+    expect([](args& a) { a.logits.ld = 4; }, x + ".ld is 4, must be at least cols (5)");
+    expect([](args& a) { a.logits.data = moved(a.logits.data, 1); },
+           misaligned(x.c_str(), moved(m.x.data(), 1), kBytes));
+    expect([](args& a) { a.options.reduction = static_cast<reduction>(3); },
+           "reduction must be none, mean or sum");
+    expect([](args& a) { a.options.empty = static_cast<culoss::empty_batch>(2); },
+           "empty must be zero or nan");
+    const float* const null = nullptr;
+    expect([=](args& a) { a.options.normalizer = null; }, "normalizer was given as a null pointer");
+    expect(
+        [](args& a) {
+          a.options.reduction = reduction::none;
+          a.options.normalizer = 1.0f;
+          a.out.loss = {};
+        },
+        "normalizer is given, but reduction none divides by nothing");
+    expect([](args& a) { a.options.upstream = {}; }, "upstream is not given");
+    expect(
+        [&](args& a) {
+          a.options.upstream_rows = {m.ones.data(), kRows};
+        },
+        "upstream_rows is given, but reductions mean and sum take a scalar upstream");
+    expect(
+        [&](args& a) {
+          a.options.row_weights = {m.ones.data(), 3};
+        },
+        "row_weights.size is 3, must be 4 (" + x + ".rows)");
+    expect([](args& a) { a.out.loss.size = kRows; },
+           "loss.size is 4, must be 1 (reduction is mean or sum)");
+    expect(
+        [&](args& a) {
+          a.where.faults = moved(reinterpret_cast<culoss::fault_record*>(m.counts.data()), 4);
+        },
+        misaligned("faults", moved(m.counts.data(), 4), 8));
+    if constexpr (std::is_same_v<Where, culoss::cpu>) {
+      expect([](args& a) { a.where.threads = -1; }, "cpu.threads is -1, must not be negative");
+    } else {
+      expect(
+          [](args& a) {
+            a.where.workspace = {nullptr, 8};
+          },
+          "workspace.data is null, but workspace.bytes is 8");
+    }
+    expect([](args& a) { a.out = {}; }, "no output is given");
+  });
+}
+
+class row_loss_arguments : public on_each_space {};
+
+TEST_P(row_loss_arguments, of_every_loss) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    const memory<W, T> m;
+    refuses_what_all_refuse<target_arguments<W, T>>(m);
+    refuses_what_all_refuse<softmax_focal_arguments<W, T>>(m);
+    refuses_what_all_refuse<sigmoid_focal_arguments<W, T>>(m);
+    refuses_what_all_refuse<nll_arguments<W, T>>(m);
+    refuses_what_all_refuse<entropy_arguments<W, T>>(m);
+  });
+}
+
+TEST_P(row_loss_arguments, of_cross_entropy_with_targets) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    using args = target_arguments<W, T>;
+    const memory<W, T> m;
+    with_mistakes<args>(m, [&](const auto& expect) {
+      expect([](args& a) { a.logits.cols = 0; }, "logits.cols is 0, must be positive");
+      expect([](args& a) { a.targets.rows = 3; }, "targets.rows is 3, must be 4 (logits.rows)");
+      expect([](args& a) { a.targets.cols = 4; }, "targets.cols is 4, must be 5 (logits.cols)");
+      expect([](args& a) { a.targets.data = nullptr; },
+             "targets.data is null, but targets is 4 x 5");
+      expect([](args& a) { a.out.grad_targets.rows = 3; },
+             "grad_targets.rows is 3, must be 4 (targets.rows)");
+      expect([&](args& a) { a.out.grad_targets = m.out.as_matrix(); },
+             "grad_targets overlaps grad_logits");
+      expect([&](args& a) { a.out.grad_targets.data = moved(m.g.data(), kLd * 2); },
+             "grad_targets overlaps targets");
+      expect([&](args& a) { a.out.entropy.data = m.reals.data() + 10; }, "entropy overlaps lse");
+      expect([](args& a) { a.options.z_loss = -1.0f; },
+             "z_loss is -1, must be finite and not negative");
+      expect([](args& a) { a.options.z_loss = kNotANumber; },
+             "z_loss is nan, must be finite and not negative");
+      expect([](args& a) { a.options.softcap = -2.0f; },
+             "softcap is -2, must be positive, finite and not subnormal");
+      expect([](args& a) { a.options.softcap = 1e-39f; },
+             "softcap is 1e-39, must be positive, finite and not subnormal");
+      expect(
+          [&](args& a) {
+            a.out.z_loss = {m.reals.data() + 1, 1};
+          },
+          "output z_loss is given, but the option z_loss is 0");
+      expect([](args& a) { a.options.label_smoothing = 1.5f; },
+             "label_smoothing is 1.5, must be in [0, 1]");
+    });
+  });
+}
+
+TEST_P(row_loss_arguments, of_the_focal_losses) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    const memory<W, T> m;
+    using focal = softmax_focal_arguments<W, T>;
+    with_mistakes<focal>(m, [&](const auto& expect) {
+      expect([](focal& a) { a.logits.cols = 0; }, "logits.cols is 0, must be positive");
+      expect([](focal& a) { a.labels.size = 3; }, "labels.size is 3, must be 4 (logits.rows)");
+      expect([](focal& a) { a.options.gamma = -0.5f; },
+             "gamma is -0.5, must be finite and not negative");
+      expect([](focal& a) { a.options.alpha.size = 4; },
+             "alpha.size is 4, must be 5 (one for each class)");
+      expect([](focal& a) { a.options.temperature = 0.0f; },
+             "temperature is 0, must be positive, finite and not subnormal");
+      expect([&](focal& a) { a.out.grad_logits.data = moved(m.x.data(), kLd * 2); },
+             "grad_logits overlaps logits");
+    });
+    using sigmoid = sigmoid_focal_arguments<W, T>;
+    with_mistakes<sigmoid>(m, [&](const auto& expect) {
+      expect([](sigmoid& a) { a.options.gamma = kNotANumber; },
+             "gamma is nan, must be finite and not negative");
+      expect([](sigmoid& a) { a.options.alpha = 1.5f; }, "alpha is 1.5, must be in [0, 1]");
+      expect([](sigmoid& a) { a.options.alpha = kNotANumber; }, "alpha is nan, must be in [0, 1]");
+      expect([](sigmoid& a) { a.options.mean_over = culoss::focal_mean::positives; },
+             "mean_over is positives, which only labels tell");
+      expect([](sigmoid& a) { a.options.mean_over = static_cast<culoss::focal_mean>(2); },
+             "mean_over must be elements or positives");
+      expect([](sigmoid& a) { a.options.reduction = reduction::none; },
+             "loss is given, but reduction none writes losses");
+      expect([](sigmoid& a) { a.targets.cols = 4; }, "targets.cols is 4, must be 5 (logits.cols)");
+    });
+    sigmoid a(m);
+    a.of_labels.positives = {m.counts.data(), 2};
+    expect_refused(
+        m, [&] { return a.run_labels(); },
+        "sigmoid_focal: positives.size is 2, must be 1 (it is one count)");
+    a.of_labels = {};
+    expect_refused(
+        m, [&] { return a.run_labels(); }, "sigmoid_focal: no output is given");
+    a.labels.size = 5;
+    expect_refused(
+        m, [&] { return a.run_labels(); },
+        "sigmoid_focal: labels.size is 5, must be 4 (logits.rows)");
+  });
+}
+
+TEST_P(row_loss_arguments, of_nll_entropy_and_smooth_labels) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    const memory<W, T> m;
+    using nll = nll_arguments<W, T>;
+    with_mistakes<nll>(m, [&](const auto& expect) {
+      expect([](nll& a) { a.logits.cols = 0; }, "input.cols is 0, must be positive");
+      expect([](nll& a) { a.labels.data = nullptr; }, "labels.data is null, but labels.size is 4");
+      expect([](nll& a) { a.options.input = static_cast<culoss::nll_input>(2); },
+             "input must be log_probabilities or probabilities");
+      expect(
+          [&](nll& a) {
+            a.options.class_weights = {m.ones.data(), 4};
+          },
+          "class_weights.size is 4, must be 5 (one for each class)");
+      expect([&](nll& a) { a.out.grad_input.data = moved(m.x.data(), kLd * 2); },
+             "grad_input overlaps input");
+    });
+    using entropy = entropy_arguments<W, T>;
+    with_mistakes<entropy>(m, [&](const auto& expect) {
+      expect([](entropy& a) { a.options.input = static_cast<culoss::entropy_input>(2); },
+             "input must be probabilities or logits");
+      expect([](entropy& a) { a.options.temperature = 2.0f; },
+             "temperature is given, but probabilities have none");
+      expect([](entropy& a) { a.options.temperature = 0.0f; },
+             "temperature is 0, must be positive, finite and not subnormal");
+    });
+    const W where;
+    const culoss::matrix<const T> in = m.x.as_matrix();
+    const culoss::label_view labels = m.labels.as_vector();
+    culoss::matrix<T> out = m.out.as_matrix();
+    expect_refused(
+        m, [&] { return culoss::smooth_labels(where, in, out, {.smoothing = 1.5f}); },
+        "smooth_labels: smoothing is 1.5, must be in [0, 1]");
+    expect_refused(
+        m, [&] { return culoss::smooth_labels_backward(where, in, out, {.smoothing = -1.0f}); },
+        "smooth_labels_backward: smoothing is -1, must be in [0, 1]");
+    expect_refused(
+        m, [&] { return culoss::smooth_labels(where, culoss::label_view(), out); },
+        "smooth_labels: labels.size is 0, must be 4 (smoothed.rows)");
+    out.rows = 3;
+    expect_refused(
+        m, [&] { return culoss::smooth_labels(where, in, out); },
+        "smooth_labels: smoothed.rows is 3, must be 4 (targets.rows)");
+    out = {};
+    expect_refused(
+        m, [&] { return culoss::smooth_labels(where, labels, out); },
+        "smooth_labels: smoothed.cols is 0, must be positive");
+  });
+}
+
+TEST_P(row_loss_arguments, of_strided_logits) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    const memory<W, T> m;
+    using view = culoss::strided_logits<T>;
+    struct args {
+      culoss::strided_logits<const T> logits;
+      culoss::label_view labels;
+      culoss::cross_entropy_outputs<T, view> out;
+    };
+    const auto refuse = [&](const auto& change, const std::string& message) {
+      args a{view(m.x.data(), 2, 3, 2), m.labels.as_vector(), {}};
+      a.out.grad_logits = view(m.out.data(), 2, 3, 2);
+      change(a);
+      expect_refused(
+          m, [&] { return culoss::cross_entropy(W{}, a.logits, a.labels, a.out); },
+          "cross_entropy: " + message);
+    };
+    refuse([](args& a) { a.logits.data = nullptr; },
+           "logits.data is null, but logits is 2 x 3 x 2");
+    refuse([](args& a) { a.logits.n = -2; }, "logits.n is -2, must not be negative");
+    refuse([](args& a) { a.logits.inner = -2; }, "logits.inner is -2, must not be negative");
+    refuse([](args& a) { a.logits.classes = 0; }, "logits.classes is 0, must be positive");
+    refuse([](args& a) { a.labels.size = 3; },
+           "labels.size is 3, must be 4 (logits.n * logits.inner)");
+    refuse([](args& a) { a.out.grad_logits.classes = 2; },
+           "grad_logits.classes is 2, must be 3 (logits.classes)");
+    refuse([&](args& a) { a.out.grad_logits.data = moved(m.x.data(), 8); },
+           "grad_logits overlaps logits");
+    refuse([](args& a) { a.out = {}; }, "no output is given");
+  });
+}
+
+CULOSS_ON_EACH_SPACE(row_loss_arguments);
+
+}  // namespace
+}  // namespace culoss_test
