@@ -54,8 +54,8 @@ inline status check_width(const device_context& context, const char* name,
   constexpr std::int64_t kMost = (std::int64_t{1} << 31) - (1 << 16);
   if (cols <= kMost) return {};
   return failure(status_code::unsupported, context.function,
-                 "%s.cols is %lld, the kernels take at most %lld", name,
-                 static_cast<long long>(cols), static_cast<long long>(kMost));
+                 "%s is %lld, the kernels take at most %lld", name, static_cast<long long>(cols),
+                 static_cast<long long>(kMost));
 }
 
 template <class Policy>

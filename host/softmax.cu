@@ -16,7 +16,7 @@ status forward(const char* function, const char* output_name, bool log, const cu
   status s = check_softmax(function, where, logits, output_name, output, options);
   device_context context;
   if (s.ok()) s = open(function, where, context);
-  if (s.ok()) s = check_width(context, "logits", logits.cols);
+  if (s.ok()) s = check_width(context, "logits.cols", logits.cols);
   if (!s.ok() || logits.rows == 0) return s;
   using policy = kernels::softmax_policy<T>;
   return launch_rows<policy>(context, {{stream_of(logits)},
@@ -35,7 +35,7 @@ status backward(const char* function, const char* input_name, const char* upstre
                                     grad_logits, options);
   device_context context;
   if (s.ok()) s = open(function, where, context);
-  if (s.ok()) s = check_width(context, input_name, input.cols);
+  if (s.ok()) s = check_width(context, "cols", input.cols);
   if (!s.ok() || input.rows == 0) return s;
   using policy = kernels::softmax_backward_policy<T>;
   return launch_rows<policy>(context, {{stream_of(input), stream_of(upstream)},

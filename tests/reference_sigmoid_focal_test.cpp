@@ -186,6 +186,18 @@ TEST(SigmoidFocal, ConfidentElementsAreRelativelyExact) {
   }
 }
 
+// (1 - p_t)^gamma where 1 - p_t rounds away most of p_t, or all of it, and gamma brings it back.
+TEST(SigmoidFocal, LargeGamma) {
+  const double gamma = 0x1p30, t = 0x1p-30, small = std::exp(-40.0) / (1 + std::exp(-40.0));
+  const sigmoid_focal_call<double> call(
+      {{40, 40, 40}}, rows_of_logits{{t, 0, 1 - t}},
+      {.reduction = reduction::none, .gamma = static_cast<float>(gamma), .alpha = -1});
+  const double p = t * (1 - small) + (1 - t) * small, of_bce = 40 + std::log1p(std::exp(-40.0));
+  EXPECT_DOUBLE_EQ(call.losses.at(0, 0), std::exp(gamma * std::log1p(-p)) * (of_bce - t * 40));
+  EXPECT_DOUBLE_EQ(call.losses.at(0, 1), std::exp(-gamma * small) * of_bce);
+  EXPECT_EQ(call.losses.at(0, 2), 0);
+}
+
 // Labels are one-hot targets to the bit, but for the rows that have none.
 TEST(SigmoidFocalLabels, AreOneHotTargets) {
   constexpr std::int64_t kCols = 5;

@@ -42,7 +42,7 @@ status run(const cpu& where, const ConstLogits& logits, const label_view& labels
            const cross_entropy_options& options) noexcept {
   status s = detail::check_cross_entropy(where, logits, labels, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("cross_entropy", [&] {
     const std::int64_t rows = detail::rows_of(logits), cols = detail::cols_of(logits);
     const call c(labels, cols, options);
     const auto cap = [&](double x) { return c.row.capped(x); };
@@ -89,7 +89,7 @@ status run_backward(const cpu& where, const ConstLogits& logits, const label_vie
                     const cross_entropy_options& options) noexcept {
   status s = detail::check_cross_entropy_backward(where, logits, labels, statistics, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("cross_entropy_backward", [&] {
     const std::int64_t rows = detail::rows_of(logits), cols = detail::cols_of(logits);
     const call c(labels, cols, options);
     for_each_row(where, rows, cols, [&](std::int64_t i, std::span<double> x) {

@@ -36,7 +36,7 @@ status run(const cpu& where, const matrix<const T>& logits, const matrix<const T
            const cross_entropy_options& options) noexcept {
   status s = detail::check_cross_entropy(where, logits, targets, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("cross_entropy", [&] {
     const row_options row = options_of_row(options);
     const batch b(options, static_cast<double>(logits.rows));
     const auto cap = [&](double x) { return row.capped(x); };
@@ -77,7 +77,7 @@ status run_backward(const cpu& where, const matrix<const T>& logits, const matri
                     const cross_entropy_options& options) noexcept {
   status s = detail::check_cross_entropy_backward(where, logits, targets, statistics, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("cross_entropy_backward", [&] {
     const row_options row = options_of_row(options);
     const batch b(options, static_cast<double>(logits.rows));
     for_each_row_pair(where, logits.rows, logits.cols,

@@ -18,7 +18,7 @@ status run(const cpu& where, const matrix<const T>& input, const entropy_outputs
            const entropy_options& options) noexcept {
   status s = detail::check_entropy(where, input, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("entropy", [&] {
     const double temperature = read_temperature(options.temperature);
     const batch b(
         options, static_cast<double>(options.mean_elements ? input.rows * input.cols : input.rows));

@@ -129,7 +129,7 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
                     const info_nce_outputs<T>& out, const info_nce_options& options) noexcept {
   status checked = detail::check_info_nce(where, query_rows, key_rows, negative_rows, out, options);
   if (!checked.ok()) return checked;
-  return without_exceptions([&] {
+  return without_exceptions("info_nce", [&] {
     const std::int64_t rows = query_rows.rows;
     const similarity_batch b(rows, options);
     const auto queries = load_embeddings<T>(query_rows, {}, options.normalize);
@@ -182,7 +182,7 @@ status run_clip(const cpu& where, const matrix<const T>& image_rows,
                 const clip_options& options) noexcept {
   status checked = detail::check_clip(where, image_rows, text_rows, out, options);
   if (!checked.ok()) return checked;
-  return without_exceptions([&] {
+  return without_exceptions("clip", [&] {
     const std::int64_t rows = image_rows.rows;
     const similarity_batch b(rows, options);
     const auto images = load_embeddings<T>(image_rows, {}, options.normalize);

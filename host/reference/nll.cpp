@@ -17,7 +17,7 @@ status run(const cpu& where, const matrix<const T>& input, const label_view& lab
            const nll_outputs<T>& out, const nll_options& options) noexcept {
   status s = detail::check_nll(where, input, label_data, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("nll", [&] {
     const float* weights = options.class_weights.data;
     const auto weight = [&](std::size_t t) {
       return weights == nullptr ? 1.0 : static_cast<double>(weights[t]);
@@ -54,7 +54,7 @@ status smooth(const cpu& where, const label_view& label_data, const matrix<T>& s
               const smooth_labels_options& options) noexcept {
   status s = detail::check_smooth_labels(where, label_data, smoothed, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("smooth_labels", [&] {
     const auto amount = static_cast<double>(options.smoothing);
     const row_labels labels(label_data, smoothed.cols, options.ignore_index);
     for_each_row(where, smoothed.rows, smoothed.cols, [&](std::int64_t i, std::span<double> q) {
@@ -72,9 +72,9 @@ status smooth(const cpu& where, const label_view& label_data, const matrix<T>& s
 
 // Each element by element(q_j), of given rows.
 template <class T, class Element>
-status transform(const cpu& where, const matrix<const T>& input, const matrix<T>& output,
-                 const Element& element) noexcept {
-  return without_exceptions([&] {
+status transform(const char* function, const cpu& where, const matrix<const T>& input,
+                 const matrix<T>& output, const Element& element) noexcept {
+  return without_exceptions(function, [&] {
     for_each_row(where, input.rows, input.cols, [&](std::int64_t i, std::span<double> q) {
       load_row(input, i, q);
       for (double& q_j : q) q_j = element(q_j);
@@ -89,7 +89,7 @@ status smooth(const cpu& where, const matrix<const T>& targets, const matrix<T>&
   status s = detail::check_smooth_labels("smooth_labels", where, "targets", targets, "smoothed",
                                          smoothed, options);
   if (!s.ok()) return s;
-  return transform(where, targets, smoothed, [&](double q_j) {
+  return transform("smooth_labels", where, targets, smoothed, [&](double q_j) {
     return smoothed_probability(q_j, static_cast<std::size_t>(targets.cols),
                                 static_cast<double>(options.smoothing));
   });
@@ -102,7 +102,7 @@ status smooth_backward(const cpu& where, const matrix<const T>& grad_smoothed,
   status s = detail::check_smooth_labels("smooth_labels_backward", where, "grad_smoothed",
                                          grad_smoothed, "grad_targets", grad_targets, options);
   if (!s.ok()) return s;
-  return transform(where, grad_smoothed, grad_targets, [&](double g_j) {
+  return transform("smooth_labels_backward", where, grad_smoothed, grad_targets, [&](double g_j) {
     return weighted(1 - static_cast<double>(options.smoothing), g_j);
   });
 }

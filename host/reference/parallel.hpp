@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "host/status.hpp"
+
 namespace culoss::reference {
 
 // Runs body(first, last) over a partition of the rows into contiguous ranges, one a thread. A body
@@ -76,11 +78,12 @@ void for_each_row_pair(const cpu& where, std::int64_t rows, std::int64_t cols, c
 
 // The public functions are noexcept; the one thing that can fail in here is memory.
 template <class Body>
-status without_exceptions(const Body& body) noexcept {
+status without_exceptions(const char* function, const Body& body) noexcept {
   try {
     body();
   } catch (const std::bad_alloc&) {
-    return {status_code::out_of_memory, "no memory for a row in double precision"};
+    return detail::failure(status_code::out_of_memory, function,
+                           "no memory for a row in double precision");
   }
   return {};
 }

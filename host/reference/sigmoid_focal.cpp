@@ -45,7 +45,7 @@ status run(const cpu& where, const matrix<const T>& logits, const matrix<const T
            const sigmoid_focal_outputs<T>& out, const sigmoid_focal_options& options) noexcept {
   status s = detail::check_sigmoid_focal(where, logits, targets, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("sigmoid_focal", [&] {
     const focal_options element = options_of_element(options);
     const batch b(options, static_cast<double>(logits.rows * logits.cols));
     const std::int64_t rows = logits.cols == 0 ? 0 : logits.rows;  // that have an element
@@ -74,7 +74,7 @@ status run(const cpu& where, const matrix<const T>& logits, const label_view& la
            const sigmoid_focal_options& options) noexcept {
   status s = detail::check_sigmoid_focal(where, logits, label_data, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("sigmoid_focal", [&] {
     const focal_options element = options_of_element(options);
     const row_labels labels(label_data, logits.cols, options.ignore_index,
                             detail::background_of(options, logits.cols));

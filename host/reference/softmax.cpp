@@ -15,9 +15,9 @@ using namespace reference;
 // Each row in double, transformed in its buffer by row(x), rounded once as it is stored. A row is
 // read before it is written, so input and output may be the same matrix.
 template <class T, class Row>
-status run(const cpu& where, const matrix<const T>& input, const matrix<T>& output,
-           const Row& row) noexcept {
-  return without_exceptions([&] {
+status run(const char* function, const cpu& where, const matrix<const T>& input,
+           const matrix<T>& output, const Row& row) noexcept {
+  return without_exceptions(function, [&] {
     for_each_range(where, input.rows, input.cols, [&](std::int64_t first, std::int64_t last) {
       std::vector<double> x(static_cast<std::size_t>(input.cols));
       for (std::int64_t i = first; i < last; ++i) {
@@ -36,7 +36,7 @@ status softmax_of(const cpu& where, const matrix<const T>& logits, const matrix<
       detail::check_softmax("softmax", where, logits, "probabilities", probabilities, options);
   if (!s.ok()) return s;
   const double temperature = read_temperature(options.temperature);
-  return run(where, logits, probabilities,
+  return run("softmax", where, logits, probabilities,
              [&](std::span<double> x) { softmax_row<double>(x, temperature, x); });
 }
 
@@ -47,16 +47,16 @@ status log_softmax_of(const cpu& where, const matrix<const T>& logits,
                                    log_probabilities, options);
   if (!s.ok()) return s;
   const double temperature = read_temperature(options.temperature);
-  return run(where, logits, log_probabilities,
+  return run("log_softmax", where, logits, log_probabilities,
              [&](std::span<double> x) { log_softmax_row<double>(x, temperature, x); });
 }
 
 // The same for row(y, g), which turns the upstream gradient g into the result.
 template <class T, class Row>
-status run_backward(const cpu& where, const matrix<const T>& output,
+status run_backward(const char* function, const cpu& where, const matrix<const T>& output,
                     const matrix<const T>& upstream, const matrix<T>& gradient,
                     const Row& row) noexcept {
-  return without_exceptions([&] {
+  return without_exceptions(function, [&] {
     for_each_range(where, output.rows, output.cols, [&](std::int64_t first, std::int64_t last) {
       std::vector<double> y(static_cast<std::size_t>(output.cols)), g(y.size());
       for (std::int64_t i = first; i < last; ++i) {
@@ -78,7 +78,7 @@ status softmax_backward_of(const cpu& where, const matrix<const T>& probabilitie
                                      "grad_probabilities", upstream, grad_logits, options);
   if (!s.ok()) return s;
   const double temperature = read_temperature(options.temperature);
-  return run_backward(where, probabilities, upstream, grad_logits,
+  return run_backward("softmax_backward", where, probabilities, upstream, grad_logits,
                       [&](std::span<const double> p, std::span<double> g) {
                         softmax_gradient_row(p, g, temperature, g);
                       });
@@ -93,7 +93,7 @@ status log_softmax_backward_of(const cpu& where, const matrix<const T>& log_prob
                                             grad_logits, options);
   if (!s.ok()) return s;
   const double temperature = read_temperature(options.temperature);
-  return run_backward(where, log_probabilities, upstream, grad_logits,
+  return run_backward("log_softmax_backward", where, log_probabilities, upstream, grad_logits,
                       [&](std::span<const double> l, std::span<double> g) {
                         log_softmax_gradient_row(l, g, temperature, g);
                       });

@@ -49,7 +49,7 @@ status run(const cpu& where, const ConstLogits& logits, const label_view& labels
            const softmax_focal_options& options) noexcept {
   status s = detail::check_softmax_focal(where, logits, labels, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("softmax_focal", [&] {
     const std::int64_t rows = detail::rows_of(logits), cols = detail::cols_of(logits);
     const call c(labels, cols, options);
     std::vector<double> losses(static_cast<std::size_t>(rows));
@@ -83,7 +83,7 @@ status run_backward(const cpu& where, const ConstLogits& logits, const label_vie
                     const softmax_focal_options& options) noexcept {
   status s = detail::check_softmax_focal_backward(where, logits, labels, statistics, out, options);
   if (!s.ok()) return s;
-  return without_exceptions([&] {
+  return without_exceptions("softmax_focal_backward", [&] {
     const std::int64_t rows = detail::rows_of(logits), cols = detail::cols_of(logits);
     const call c(labels, cols, options);
     for_each_row(where, rows, cols, [&](std::int64_t i, std::span<double> x) {

@@ -27,9 +27,9 @@ template <class T>
 using real_of = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 // After a failure that is not one of the arguments (out_of_memory, cuda_error, cublas_error) the
-// outputs are unspecified; inputs are as they were, scratch memory is back in its pool, and the same
-// call may be made again. A stream that was being captured has recorded a part of the call. An error
-// that an earlier call of the caller's left behind is neither reported nor cleared.
+// outputs are unspecified; inputs are as they were, scratch memory is back in its pool, and the
+// same call may be made again. A stream that was being captured has recorded a part of the call. An
+// error that an earlier call of the caller's left behind is neither reported nor cleared.
 enum class status_code : int {
   success = 0,
   invalid_argument = 1,     // nothing was launched, nothing written

@@ -43,7 +43,7 @@ class cublas {
 
   cublasContext* handle_ = nullptr;
   workspace pinned_ = {};
-  bool owned_ = false;
+  [[maybe_unused]] bool owned_ = false;  // unused in builds without CUDA
 };
 
 }  // namespace culoss

@@ -1,10 +1,10 @@
 // Sigmoid focal loss of an element x with target t in [0, 1]; p = sg(x), q = sg(-x):
-//   BCE = t sp(-x) + (1 - t) sp(x)    u = 1 - p_t = t q + (1 - t) p    a_t = alpha t + (1 - alpha)(1 - t)
-//   L = a_t u^gamma BCE
+//   BCE = t sp(-x) + (1 - t) sp(x)    u = 1 - p_t = t q + (1 - t) p
+//   a_t = alpha t + (1 - alpha) (1 - t)    L = a_t u^gamma BCE
 //   dL/dx = a_t u^gamma [(1 - t) p - t q + gamma BCE (1 - 2t) p q / u]
 //   dL/dt = u^gamma [(2 alpha - 1) BCE - a_t x] + a_t gamma u^(gamma - 1) BCE (q - p)
-// from one exp(-|x|), one log1p and one reciprocal, without a difference of near numbers: for t = 1,
-// p q / u is p and the bracket -(q + gamma p sp(-x)), exact at both ends.
+// from one exp(-|x|), one log1p and one reciprocal, without a difference of near numbers: for
+// t = 1, p q / u is p and the bracket -(q + gamma p sp(-x)), exact at both ends.
 #pragma once
 
 #include "kernels/divisor.cuh"
@@ -77,7 +77,7 @@ struct sigmoid_focal_policy {
     const float f = power(u, x);
     const float share = a.alpha < 0.0f ? 1.0f : a.alpha * t + (1.0f - a.alpha) * other;
 
-    // p q / u = r e / w. Where w is not normal, BCE is not either, and this term is lost in rounding.
+    // p q / u = r e / w. Where w is not normal, BCE is not either: this term is lost in rounding.
     const float w = above ? t * e + other : t + other * e;
     const float ratio = w < kSmallest ? 0.0f : r * __fdividef(e, w);
     const float sharper = ratio == 0.0f ? 0.0f : a.gamma * bce * (1.0f - 2.0f * t) * ratio;

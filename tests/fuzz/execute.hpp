@@ -43,6 +43,7 @@ inline void finish_device(const std::string& function) {
 struct tally {
   std::uint64_t accepted = 0, refused = 0;
   ~tally() {
+    if (accepted + refused == 0) return;
     std::fprintf(stderr, "calls: %llu accepted, %llu refused\n",
                  static_cast<unsigned long long>(accepted),
                  static_cast<unsigned long long>(refused));
