@@ -20,14 +20,6 @@ status plan_elements(const device_context& context, element_walk& walk, const ma
   return flat ? status{} : check_width(context, "cols", first.cols);
 }
 
-// Blocks, and so partial sums, of any call on matrices of this shape.
-constexpr std::int64_t most_element_blocks(std::int64_t rows, std::int64_t cols) noexcept {
-  constexpr int kWidest = 4;  // bytes of an element
-  const std::int64_t flat = walk_elements(rows, cols, true, kWidest).blocks();
-  const std::int64_t apart = walk_elements(rows, cols, false, kWidest).blocks();
-  return flat > apart ? flat : apart;
-}
-
 template <class Policy>
 status launch_elements(const device_context& context, const typename Policy::arguments& a,
                        const element_walk& walk) noexcept {

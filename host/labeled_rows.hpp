@@ -47,8 +47,9 @@ struct labeled_rows {
     logits = s.data;
     rows = s.n * s.inner;
     cols = s.classes;
-    inner = s.inner > 0 ? s.inner : 1;
     grad_logits = gradient.data;
+    ld = grad_ld = s.classes;
+    inner = s.inner > 1 ? s.inner : 0;  // with one position an image the classes are innermost
   }
 };
 

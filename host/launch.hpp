@@ -60,22 +60,30 @@ inline dim3 grid_of(long long blocks) noexcept {
   return {static_cast<unsigned>(kWide), static_cast<unsigned>((blocks + kWide - 1) / kWide), 1};
 }
 
+// Dynamic shared memory of a block, and the most that any launch of the same kernel takes. The limit
+// belongs to the kernel, not to the call: always the same one, so that calls from several threads
+// cannot lower it for each other.
+struct dynamic_shared {
+  int bytes;
+  int limit;
+
+  constexpr dynamic_shared(int bytes, std::int64_t limit = 0) noexcept  // none needs no limit
+      : bytes(bytes), limit(static_cast<int>(limit)) {}
+};
+
 template <class... Parameters, class... Arguments>
 status launch(const device_context& context, void (*kernel)(Parameters...), dim3 grid, int threads,
-              int shared_bytes, Arguments&&... arguments) noexcept {
-  if (shared_bytes > 0) {
-    // The limit belongs to the kernel, not to the call: always the same one, so that calls from
-    // several threads cannot lower it for each other.
-    const auto limit = static_cast<int>(shared_limit(context.capability));
-    const status s =
-        checked(context.function, "cudaFuncSetAttribute",
-                cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit));
+              const dynamic_shared& shared, Arguments&&... arguments) noexcept {
+  if (shared.bytes > 0) {
+    const status s = checked(
+        context.function, "cudaFuncSetAttribute",
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared.limit));
     if (!s.ok()) return s;
   }
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared.bytes);
   config.stream = context.stream;
   return checked(context.function, "cudaLaunchKernelEx",
                  cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
@@ -83,8 +91,8 @@ status launch(const device_context& context, void (*kernel)(Parameters...), dim3
 
 template <class... Parameters, class... Arguments>
 status launch(const device_context& context, void (*kernel)(Parameters...), long long blocks,
-              int threads, int shared_bytes, Arguments&&... arguments) noexcept {
-  return launch(context, kernel, grid_of(blocks), threads, shared_bytes,
+              int threads, const dynamic_shared& shared, Arguments&&... arguments) noexcept {
+  return launch(context, kernel, grid_of(blocks), threads, shared,
                 std::forward<Arguments>(arguments)...);
 }
 

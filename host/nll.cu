@@ -42,7 +42,7 @@ status run_nll(const cuda& where, const matrix<const T>& input, const label_view
   device_context context;
   element_walk walk{};
   if (s.ok()) s = open("nll", where, context);
-  if (s.ok()) s = plan_elements(context, walk, input, out.grad_input);
+  if (s.ok() && !out.grad_input.empty()) s = plan_elements(context, walk, input, out.grad_input);
   if (!s.ok()) return s;
   if (input.rows == 0) {
     s = write_empty_loss(context, out.loss.data, options);
@@ -74,6 +74,8 @@ status run_nll(const cuda& where, const matrix<const T>& input, const label_view
         write_nll{none ? nullptr : out.loss.data, a.scale.by, where.faults, a.all, input.rows});
   }
   if (s.ok() && !out.grad_input.empty()) {
+    // Log-probabilities are not read: nothing but the output decides how it is best walked.
+    if (!a.probabilities) a.in[0] = {out.grad_input.data, out.grad_input.ld};
     s = launch_elements<kernels::nll_gradient_policy<T>>(context, a, walk);
   }
   return s.ok() ? memory.release(context) : s;
@@ -98,11 +100,16 @@ status run_smooth_labels(const cuda& where, const label_view& labels, const matr
   a.all = all;
   s = launch_elements<kernels::smooth_labels_policy<T>>(context, a, walk);
   if (!s.ok() || where.faults == nullptr) return s;
-  // One block looks at all labels: nothing is summed, so no scratch is needed.
-  return launch(context, kernels::total_kernel<kernels::inspect_labels, write_nll>, 1,
-                kernels::kTotalThreads, 0, kernels::inspect_labels{all, where.faults},
-                static_cast<long long>(smoothed.rows), static_cast<long long>(smoothed.rows),
-                write_nll{nullptr, {}, where.faults, all, smoothed.rows});
+  // Nothing is summed, so no scratch is needed.
+  constexpr long long kChunk = kernels::kRowsOfOneBlock;
+  const long long rows = smoothed.rows, blocks = (rows + kChunk - 1) / kChunk;
+  s = launch(context, kernels::total_kernel<kernels::inspect_labels, kernels::drop_total>, blocks,
+             kernels::kTotalThreads, 0, kernels::inspect_labels{all, where.faults}, rows, kChunk,
+             kernels::drop_total{});
+  if (!s.ok()) return s;
+  return launch(context, kernels::total_kernel<kernels::no_item, write_nll>, 1,
+                kernels::kTotalThreads, 0, kernels::no_item{}, 1ll, 1ll,
+                write_nll{nullptr, {}, where.faults, all, rows});
 }
 
 template <class T>

@@ -70,8 +70,9 @@ status launch_rows(const device_context& context, const typename Policy::argumen
       plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
+  const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};
   const auto run = [&](auto kernel) noexcept {
-    return launch(context, kernel, blocks, plan.threads, plan.shared_bytes, a);
+    return launch(context, kernel, blocks, plan.threads, shared, a);
   };
   switch (plan.kernel) {
     case row_kernel::lanes:
@@ -110,8 +111,9 @@ status launch_strided(const device_context& context, const typename Policy::argu
                    !has_state && a.out[0].data != nullptr);
   const long long rows_of_block = kStridedThreads / plan.groups;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
+  const dynamic_shared shared{plan.shared_bytes, strided_shared_limit(context.capability)};
   const auto run = [&](auto kernel) noexcept {
-    return launch(context, kernel, blocks, kStridedThreads, plan.shared_bytes, a);
+    return launch(context, kernel, blocks, kStridedThreads, shared, a);
   };
   constexpr int kMany = kStridedGroups;
   const bool few = plan.groups == 1;

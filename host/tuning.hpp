@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "kernels/row_constants.hpp"
 
@@ -25,7 +26,7 @@ struct row_plan {
 
 // Dynamic shared memory that a block may have beside the kernels' static needs.
 constexpr std::int64_t shared_limit(int capability) {
-  constexpr std::int64_t kStatic = 4096;
+  constexpr std::int64_t kStatic = kStaticShared;
   switch (capability) {
     case 80:
     case 87:
@@ -75,15 +76,32 @@ struct strided_plan {
   bool on_chip;      // the block's elements are read once, whatever is written
   int shared_bytes;  // dynamic shared memory of a block
 };
+// Dynamic shared memory of a block, at most: two blocks a multiprocessor, whose states are static.
+constexpr std::int64_t strided_shared_limit(int capability) {
+  constexpr std::int64_t kMost = 96 * 1024;
+  const std::int64_t room = shared_limit(capability) - kStridedStates;
+  return room < kMost ? room : kMost;
+}
 constexpr strided_plan plan_strided(int capability, std::int64_t cols, int element_bytes,
                                     bool writes) {
-  // Two blocks a multiprocessor at least; their states are static.
-  constexpr std::int64_t kMost = 96 * 1024, kStates = 12 * 1024;
   const int groups = cols <= kStridedFewColumns ? 1 : kStridedGroups;
   const std::int64_t bytes = cols * (kStridedThreads / groups) * element_bytes;
-  const std::int64_t limit = shared_limit(capability) - kStates;
-  const bool fits = writes && bytes <= (limit < kMost ? limit : kMost);
+  const bool fits = writes && bytes <= strided_shared_limit(capability);
   return {groups, fits, fits ? static_cast<int>(bytes) : 0};
+}
+
+// Blocks, and so partial sums, of any call on matrices of this shape.
+constexpr std::int64_t most_element_blocks(std::int64_t rows, std::int64_t cols) noexcept {
+  // Wider elements are not always the ones with more blocks: these take more spans each beyond a
+  // number of them.
+  std::int64_t most = 0;
+  for (const int element_bytes : {2, 4}) {
+    for (const bool flat : {true, false}) {
+      const std::int64_t blocks = walk_elements(rows, cols, flat, element_bytes).blocks();
+      most = blocks > most ? blocks : most;
+    }
+  }
+  return most;
 }
 
 // Roundings that one element's exponential meets on its way into the row's sum, for error bounds.

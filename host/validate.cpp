@@ -74,6 +74,7 @@ void validator::check_strided(const char* name, const void* data, std::int64_t n
                         size.field, print(size.value));
     }
   }
+  if (failed()) return;
   for (const auto& size : sizes) {
     if (__builtin_mul_overflow(bytes, size.value, &bytes)) {
       result_ = failure(kInvalid, function_, "%s: %lld x %lld x %lld does not fit 64 bits", name,

@@ -49,6 +49,8 @@ struct gradient_scale {
   }
   __device__ float of(long long row) const { return of(row, common()); }
   __device__ bool off() const { return by.off(); }
+  // The gradient where the formula's is 0 whatever the scale: NaN if all are.
+  __device__ float nothing() const { return by.undefined() ? NAN : 0.0f; }
   // A row's loss with its weight.
   __device__ float weighted(long long row, float loss) const {
     return row_weights != nullptr ? weigh(row_weights[row], loss) : loss;

@@ -18,8 +18,7 @@ struct online_state {
 // What to subtract: the maximum, or 0 where there is nothing but -inf (-inf - -inf would be NaN).
 __device__ inline float shift_of(float max) { return max == -INFINITY ? 0.0f : max; }
 
-// Folds kCount logits in, absent ones given as -inf, with one rescale. Returns the factor by which
-// the earlier sum shrank and the new shift through `shift`, for sums that ride along.
+// Folds kPacks * kSize logits in, absent ones given as -inf, with one rescale.
 template <int kPacks, int kSize>
 __device__ void fold(online_state& s, const float (&x)[kPacks][kSize], float c) {
   float m = s.max;

@@ -33,6 +33,14 @@ struct sum_partials {
   __device__ totals operator()(long long i) const { return partials[i]; }
 };
 
+// For items that are looked at, not summed.
+struct no_item {
+  __device__ totals operator()(long long) const { return {0.0, 0}; }
+};
+struct drop_total {
+  __device__ void operator()(const totals&) const {}
+};
+
 // Writes a block's total where the last kernel finds it.
 struct store_total {
   totals* out;

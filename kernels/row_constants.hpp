@@ -9,7 +9,8 @@
 
 namespace culoss::detail {
 
-inline constexpr int kPackBytes = 16;  // one load or store
+inline constexpr int kPackBytes = 16;       // one load or store
+inline constexpr int kStaticShared = 4096;  // bytes of shared memory beside the dynamic, at most
 
 // Rows
 inline constexpr int kBatch = 4;  // packs folded into a state with one rescale, over all streams
@@ -21,6 +22,7 @@ inline constexpr int kStridedThreads = 256;
 inline constexpr int kStridedBatch = 8;        // columns folded into a state with one rescale
 inline constexpr int kStridedGroups = 8;       // warps that share the columns of 32 rows
 inline constexpr int kStridedFewColumns = 32;  // up to here one thread does a row
+inline constexpr int kStridedStates = 8192;    // static bytes of its own, at most
 
 // Elements
 inline constexpr int kElementThreads = 256;

@@ -199,6 +199,7 @@ __global__ void __launch_bounds__(kThreads)
   using block_reduce = cub::BlockReduce<typename Policy::state, kThreads>;
   __shared__ typename block_reduce::TempStorage scratch;
   __shared__ typename Policy::coefficients shared_coefficients;
+  static_assert(sizeof scratch + sizeof shared_coefficients <= detail::kStaticShared);
   constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
   constexpr cache kFirstRead = kOnChip ? cache::streaming : cache::level2;
   uint4* const chip = dynamic_shared();

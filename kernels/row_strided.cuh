@@ -29,6 +29,7 @@ __global__ void __launch_bounds__(detail::kStridedThreads, 2)
   constexpr int kRows = detail::kStridedThreads / kGroups;  // of a block
   static_assert(kGroups == 1 || kRows == 32);
   __shared__ state states[kGroups == 1 ? 1 : kGroups][kRows];
+  static_assert(kGroups == 1 || sizeof states <= detail::kStridedStates);
   T* const chip = reinterpret_cast<T*>(dynamic_shared());
 
   const int group = static_cast<int>(threadIdx.x) / kRows;

@@ -145,7 +145,7 @@ class input_row : public row_view<const T> {
 #pragma unroll
     for (int e = 0; e < base::kSize; ++e) {
       const int j = first + e;
-      x[e] = j >= 0 && j < this->cols_ ? to_float(__ldcg(this->data_ + j)) : absent;
+      x[e] = j >= 0 && j < this->cols_ ? to_float(this->data_[j]) : absent;
     }
     return repack<T>(x);  // exact: each value came from T
   }

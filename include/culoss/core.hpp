@@ -61,7 +61,8 @@ class [[nodiscard]] status {
 // view must fit, too. An empty view as an output means "not wanted". Pointers need only the
 // alignment of their element. Whether two views overlap is judged by all that lies between their
 // first element and their last; of matrices with the same pitch in bytes the padding is left out,
-// so that columns of one wider buffer can be told apart. With one row the pitch means nothing.
+// so that columns of one wider buffer can be told apart. With one row the pitch has only to be at
+// least cols.
 template <class T>
 struct vector {
   T* data = nullptr;

@@ -36,8 +36,8 @@
 // statistics for its backward: as in cross_entropy.hpp.
 //
 // Asynchronous on `cuda`, as core.hpp says. Deterministic: scalars are summed in an order fixed by
-// the shape. A gradient may stand in the place of its own input (same data and pitch): same bits;
-// any other overlap of an output is refused.
+// the shape. A gradient may stand in the place of an input, its own or the other (same data and
+// pitch): same bits; any other overlap of an output is refused.
 //
 // Errors, with nothing launched or written: invalid_argument for a null pointer where data is
 // needed, a negative size, C = 0 (sigmoid_focal: only with labels), ld < cols, shapes that differ,
@@ -131,7 +131,7 @@ CULOSS_API status softmax_focal(const cpu&, strided_logits<const double> logits,
                                 const softmax_focal_options& = {}) noexcept;
 
 // The gradient alone, from the statistics that a softmax_focal or cross_entropy call with the same
-// labels and temperature left: one read and one write an element.
+// labels and temperature, and without a softcap, left: one read and one write an element.
 CULOSS_API status softmax_focal_backward(const cuda&, matrix<const float> logits, label_view labels,
                                          vector<const row_statistics<float>> statistics,
                                          const softmax_focal_backward_outputs<float>&,

@@ -309,7 +309,7 @@ struct cross_entropy_policy {
     const float of_lse = a.z_loss == 0.0f ? 0.0f : 2.0f * a.z_loss * k.lse;  // times p_j
     k.smooth = scale * share;
     const float of_others = own * rate + (share * weight + of_lse) * q;
-    k.slope = alone && !isnan(k.d) ? 0.0f : scale * of_others * inverse_sum;
+    k.slope = alone && !isnan(k.d) ? a.scale.nothing() : scale * of_others * inverse_sum;
     k.target = scale * (of_lse * p - own * rate);
     if (kExtended && a.smoothing > 0.0f) {
       const float of_target = target == -INFINITY ? 0.0f : weight_of(label);

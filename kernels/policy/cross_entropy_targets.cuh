@@ -60,6 +60,7 @@ struct cross_entropy_targets_policy {
     float slope;    // of exp((y_j - m) / T), from which w_j q'_j is subtracted
     float scale;    // of both
     float of_log;   // times w_j times -log p_j: the gradient of q_j
+    float nothing;  // the gradient of q_j = 0 in a masked column
     float log_sum;  // log z, NaN where the row has no softmax
     float lse;
     float off;  // not 0: the gradients are 0
@@ -181,8 +182,8 @@ struct cross_entropy_targets_policy {
       x[0][e] = kFull ? g * of_cap : g;
       if (a.out[1].data != nullptr) {
         const float surprise = k.log_sum - z * (1.0f / kLog2e);
-        const bool no_mass = v == -INFINITY && q == 0.0f && !isnan(k.log_sum);
-        x[1][e] = no_mass ? 0.0f : weigh(k.of_log, surprise);
+        const bool no_mass = v == -INFINITY && q == 0.0f;
+        x[1][e] = no_mass ? k.nothing : weigh(k.of_log, surprise);
       }
     }
     if (a.class_weights != nullptr && a.out[1].data != nullptr) {
@@ -217,6 +218,7 @@ struct cross_entropy_targets_policy {
     const float scale = a.scale.of(row);
     k.shift = shift_of(max);
     k.log_sum = log_sum;
+    k.nothing = isnan(log_sum) ? NAN : a.scale.nothing();
     k.lse = max / t + log_sum;
     const float of_all = a.z_loss == 0.0f ? weight : weight + 2.0f * a.z_loss * k.lse;
     k.slope = isnan(log_sum) ? NAN : of_all * inverse_sum;

@@ -100,7 +100,8 @@ struct entropy_of_probabilities_policy {
   };
   struct coefficients {
     float scale;
-    float off;  // not 0: the gradient is 0
+    float nothing;  // the gradient where p = 0
+    float off;      // not 0: the gradient is 0
   };
 
   const arguments& a;
@@ -133,7 +134,7 @@ struct entropy_of_probabilities_policy {
   __device__ state merge(const state& x, const state& y) const { return {x.sum + y.sum}; }
 
   __device__ coefficients finish(const state&) const {
-    return {a.scale.of(row), a.scale.off() ? 1.0f : 0.0f};
+    return {a.scale.of(row), a.scale.nothing(), a.scale.off() ? 1.0f : 0.0f};
   }
   __device__ void write(const state& s, const coefficients&) const {
     // 0 - 0 for a row that is certain: not -0.
@@ -144,7 +145,7 @@ struct entropy_of_probabilities_policy {
 #pragma unroll
     for (int e = 0; e < kSize; ++e) {
       const float p = x[0][e];
-      x[0][e] = p == 0.0f ? 0.0f : -k.scale * (logf(p) + 1.0f);
+      x[0][e] = p == 0.0f ? k.nothing : -k.scale * (logf(p) + 1.0f);
     }
   }
 };

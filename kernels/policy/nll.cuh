@@ -67,10 +67,7 @@ struct nll_gradient_policy {
   float rest;  // the gradient beside the label
 
   __device__ explicit nll_gradient_policy(const arguments& a)
-      : a(a),
-        common(a.scale.common()),
-        off(a.scale.off()),
-        rest(a.scale.by.undefined() ? NAN : 0.0f) {}
+      : a(a), common(a.scale.common()), off(a.scale.off()), rest(a.scale.nothing()) {}
 
   __device__ bool per_row() const { return true; }
   __device__ context at(long long row) const {
@@ -91,11 +88,12 @@ struct nll_gradient_policy {
   }
   __device__ float element(const context& c, const float (&x)[1], long long column,
                            float (&y)[1]) const {
-    // -0 counts as 0; __fdividef would flush the gradient of a subnormal one.
-    const float p = a.probabilities ? fabsf(x[0]) : 1.0f;
-    const float of_label = c.slope == 0.0f ? 0.0f : __fdiv_rn(c.slope, p);
-    const float at_label = a.probabilities && !(x[0] >= 0.0f) ? NAN : of_label;
-    y[0] = column == c.column ? at_label : c.other;
+    y[0] = c.other;
+    if (column == c.column) {
+      const float p = x[0];  // -0 counts as 0
+      const float of_probability = c.slope == 0.0f ? 0.0f : c.slope / fabsf(p);
+      y[0] = !a.probabilities ? c.slope : p >= 0.0f ? of_probability : NAN;
+    }
     return 0.0f;
   }
 };

@@ -74,7 +74,7 @@ struct sigmoid_focal_policy {
     const float p = above ? r : e * r, q = above ? e * r : r;
     const float bce = weigh(t, fmaxf(-x, 0.0f) + l) + weigh(other, fmaxf(x, 0.0f) + l);
     const float u = t * q + other * p;
-    const float f = power(u, x);
+    const float f = power(u, x, t);
     const float share = a.alpha < 0.0f ? 1.0f : a.alpha * t + (1.0f - a.alpha) * other;
 
     // p q / u = r e / w. Where w is not normal, BCE is not either: this term is lost in rounding.
@@ -84,7 +84,7 @@ struct sigmoid_focal_policy {
     y[0] = c.scale * share * f * (other * p - t * q + sharper);
     if constexpr (!kLabels) {
       const bool wanted = a.out[1].data != nullptr;
-      y[1] = wanted ? c.scale * of_target(x, t, bce, u, f, share, q - p) : 0.0f;
+      y[1] = wanted ? weigh(c.scale, of_target(x, t, bce, u, f, share)) : 0.0f;
     }
     float loss = weigh(c.weight, weigh(share, f * bce));
 #pragma unroll
@@ -98,23 +98,28 @@ struct sigmoid_focal_policy {
   }
 
  private:
-  // u^gamma. A u that is not normal is exp(-|x|), as its target is 0 or 1.
-  __device__ float power(float u, float x) const {
+  // Of a target of 0 or 1 a u that is not normal is exp(-|x|).
+  __device__ static bool vanishes(float u, float t) {
+    return u < kSmallest && (t == 0.0f || t == 1.0f);
+  }
+  // u^gamma
+  __device__ float power(float u, float x, float t) const {
     if (a.gamma == 0.0f) return 1.0f;
     if (a.gamma == 1.0f) return u;
     if (a.gamma == 2.0f) return u * u;
-    return exp2_approx(a.gamma * (u < kSmallest ? -fabsf(x) * kLog2e : log2f(u)));
+    return exp2_approx(a.gamma * (vanishes(u, t) ? -fabsf(x) * kLog2e : log2f(u)));
   }
   // An infinite logit gives the sign of what grows with it, times infinity.
-  __device__ float of_target(float x, float t, float bce, float u, float f, float share,
-                             float difference) const {
+  __device__ float of_target(float x, float t, float bce, float u, float f, float share) const {
     const bool infinite = isinf(x);
     const float unit = infinite ? copysignf(1.0f, x) : x;
     const float b = infinite ? (x > 0.0f ? 1.0f - t : t) : bce;
     const float of_alpha = a.alpha < 0.0f ? 0.0f : (2.0f * a.alpha - 1.0f) * b;
-    // Where u is not normal both are exp(-|x|), where x is infinite both are b.
-    const float b_by_u = infinite || u < kSmallest ? 1.0f : __fdividef(b, u);
-    const float of_power = share * a.gamma * b_by_u * (infinite ? -unit : difference);
+    // Where u vanishes BCE is exp(-|x|) too, where x is infinite both are b.
+    const float b_by_u = infinite || vanishes(u, t) ? 1.0f : b / u;
+    const float e = expf(-fabsf(x));
+    const float size = -expm1f(-fabsf(x)) / (1.0f + e);  // of q - p, also where that is small
+    const float of_power = share * a.gamma * b_by_u * copysignf(size, -x);
     const float v = f * (of_alpha - share * unit + of_power);
     return infinite && v != 0.0f ? v * INFINITY : v;
   }
