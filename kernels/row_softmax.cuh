@@ -126,6 +126,8 @@ struct row_of {
   }
 };
 
+// Each kernel states how many of its blocks a multiprocessor should hold: where it does not, ptxas
+// looks for an occupancy of its own and spills a few registers to reach it.
 template <class Policy, int kLanes, int kPacks>
 __global__ void __launch_bounds__(kLaneThreads, Policy::kStreams > 1 ? 2 : 3)
     rows_by_lanes(const __grid_constant__ typename Policy::arguments a) {
@@ -193,13 +195,15 @@ __global__ void __launch_bounds__(kLaneThreads, Policy::kStreams > 1 ? 2 : 3)
 }
 
 template <class Policy, int kThreads, bool kOnChip>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 512 / kThreads)
     rows_by_block(const __grid_constant__ typename Policy::arguments a) {
   using T = typename Policy::value;
   using block_reduce = cub::BlockReduce<typename Policy::state, kThreads>;
   __shared__ typename block_reduce::TempStorage scratch;
   __shared__ typename Policy::coefficients shared_coefficients;
+#ifdef __CUDACC__  // the emulated device's stand-in for cub keeps a state for each thread
   static_assert(sizeof scratch + sizeof shared_coefficients <= detail::kStaticShared);
+#endif
   constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
   constexpr cache kFirstRead = kOnChip ? cache::streaming : cache::level2;
   uint4* const chip = dynamic_shared();
@@ -277,7 +281,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // Where the state is known already: coefficients from what an earlier call left.
 template <class Policy>
-__global__ void __launch_bounds__(kSpanThreads)
+__global__ void __launch_bounds__(kSpanThreads, 2)
     rows_elementwise(const __grid_constant__ typename Policy::arguments a, long long spans_of_row) {
   using T = typename Policy::value;
   const int lane = static_cast<int>(threadIdx.x) % 32;
