@@ -112,7 +112,7 @@ inline std::vector<expectation> bound_cross_entropy(const cross_entropy_choice& 
                                                     space where) {
   std::vector<output> exact = exact_cross_entropy(c, p);
   exact[kStatisticsOutput].values = canonical_statistics(exact[kStatisticsOutput].values);
-  const arithmetic a = arithmetic_of(where, p.cols, p.type, 1, c.layout());
+  const arithmetic a = arithmetic_of(where, p.cols, p.type, 1, view_of(c.inner, p.rows));
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
   std::vector<expectation> e;

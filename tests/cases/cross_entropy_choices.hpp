@@ -11,6 +11,16 @@
 
 namespace culoss_test {
 
+// Positions of an image, 0 for a matrix: rows that are not whole images are one image.
+inline std::int64_t inner_of(std::int64_t wanted, std::int64_t rows) {
+  return wanted == 0 || rows % wanted == 0 ? wanted : rows;
+}
+
+// With one position an image the classes are innermost: rows of a matrix.
+inline view view_of(std::int64_t inner, std::int64_t rows) {
+  return inner_of(inner, rows) > 1 ? view::strided : view::matrix;
+}
+
 struct cross_entropy_choice : row_choice {
   float smoothing = 0;
   float softcap = 0;
@@ -20,7 +30,6 @@ struct cross_entropy_choice : row_choice {
   bool z_loss_output = false;
   bool entropy = false;
 
-  view layout() const { return inner > 0 ? view::strided : view::matrix; }
   culoss::cross_entropy_options reference_options(const problem& p) const {
     culoss::cross_entropy_options o;
     set_reference(o, p);

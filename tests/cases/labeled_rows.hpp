@@ -32,11 +32,6 @@ inline std::vector<double> from_strided(const std::vector<double>& v, std::int64
   return rows;
 }
 
-// Positions of an image, 0 for a matrix: rows that are not whole images are one image.
-inline std::int64_t inner_of(std::int64_t wanted, std::int64_t rows) {
-  return wanted == 0 || rows % wanted == 0 ? wanted : rows;
-}
-
 // Call has forward(where, logits, outputs) and backward(where, logits, statistics, outputs) for
 // either view, and set_outputs(outputs) for those of its own.
 template <class Call, class T>
@@ -58,7 +53,7 @@ class labeled_rows_call : public loss_call<Call, T> {
     int reads = this->has_backward() ? 1 : 0;
     if (this->has_forward()) {
       const bool writes = fused && writes_gradient();
-      reads += inner_ > 0 ? reads_of_strided_row(cols_, element_of<T>, how_, writes)
+      reads += inner_ > 1 ? reads_of_strided_row(cols_, element_of<T>, how_, writes)
                           : reads_of_row(cols_, element_of<T>, 1, how_, writes);
     }
     const std::int64_t loads = reads * this->rows_read() * this->row_bytes();

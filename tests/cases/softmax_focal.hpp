@@ -19,8 +19,6 @@ struct softmax_focal_choice : row_choice {
   float gamma = 2;
   std::int64_t inner = 0;  // as cross_entropy_choice
   bool more_outputs = true;
-
-  view layout() const { return inner > 0 ? view::strided : view::matrix; }
 };
 
 // Loss, gradient, statistics, arg-max, correct, rows counted, from the CPU function in double.
@@ -55,7 +53,7 @@ inline std::vector<output> exact_softmax_focal(const softmax_focal_choice& c, co
 inline std::vector<expectation> bound_softmax_focal(const softmax_focal_choice& c, const problem& p,
                                                     space where) {
   const std::vector<output> exact = exact_softmax_focal(c, p);
-  const arithmetic a = arithmetic_of(where, p.cols, p.type, 1, c.layout());
+  const arithmetic a = arithmetic_of(where, p.cols, p.type, 1, view_of(c.inner, p.rows));
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
   std::vector<expectation> e = {expect_exactly(exact[0], 1, real),
