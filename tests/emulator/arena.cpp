@@ -263,6 +263,7 @@ void make_dead(allocation& a) {
 
 void release(allocation* a) {
   state& m = memory();
+  make_alive(*a);  // memory of a graph that never ran has not been poisoned yet
   make_dead(*a);
   if (a->size < kLarge) {
     m.dead_checked.erase(a);
