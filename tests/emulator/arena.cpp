@@ -263,7 +263,8 @@ void make_dead(allocation& a) {
 
 void release(allocation* a) {
   state& m = memory();
-  make_alive(*a);  // memory of a graph that never ran has not been poisoned yet
+  // Memory of a graph that never ran has not been poisoned yet.
+  if (a->size < kLarge && !a->alive && !m.dead_checked.contains(a)) make_alive(*a);
   make_dead(*a);
   if (a->size < kLarge) {
     m.dead_checked.erase(a);
