@@ -33,6 +33,14 @@ template <class T>
 const char* name_of_rows(const strided_logits<T>&) noexcept {
   return "logits.n * logits.inner";
 }
+template <class T>
+const char* name_of_cols(const matrix<T>&) noexcept {
+  return "logits.cols";
+}
+template <class T>
+const char* name_of_cols(const strided_logits<T>&) noexcept {
+  return "logits.classes";
+}
 
 // Logits that a gradient may replace; there must be classes.
 template <class T>
@@ -49,7 +57,7 @@ void check_logits(validator& v, const strided_logits<const T>& logits) noexcept 
 template <class Logits>
 void check_cross_entropy_options(validator& v, const Logits& logits,
                                  const cross_entropy_options& options) noexcept {
-  v.check_if_given("class_weights", options.class_weights, cols_of(logits), "one for each class",
+  v.check_if_given("class_weights", options.class_weights, cols_of(logits), name_of_cols(logits),
                    role::input);
   v.check_if_given("row_weights", options.row_weights, rows_of(logits), name_of_rows(logits),
                    role::input);

@@ -14,7 +14,7 @@ void check_softmax_focal_inputs(validator& v, const Logits& logits, const label_
   check_logits(v, logits);
   v.check("labels", labels, rows_of(logits), name_of_rows(logits));
   v.not_negative("gamma", options.gamma);
-  v.check_if_given("alpha", options.alpha, cols_of(logits), "one for each class", role::input);
+  v.check_if_given("alpha", options.alpha, cols_of(logits), name_of_cols(logits), role::input);
   v.check_if_given("row_weights", options.row_weights, rows_of(logits), name_of_rows(logits),
                    role::input);
   v.temperature("temperature", options.temperature);

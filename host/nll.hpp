@@ -18,8 +18,7 @@ status check_nll(const Where& where, const matrix<const T>& input, const label_v
   v.require(
       options.input == nll_input::log_probabilities || options.input == nll_input::probabilities,
       "input must be log_probabilities or probabilities");
-  v.check_if_given("class_weights", options.class_weights, input.cols, "one for each class",
-                   role::input);
+  v.check_if_given("class_weights", options.class_weights, input.cols, "input.cols", role::input);
   v.check_if_given("row_weights", options.row_weights, input.rows, "input.rows", role::input);
   v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows,
               input.rows);

@@ -157,7 +157,7 @@ TEST_P(arguments, of_cross_entropy) {
     forward([](args& a) { a.out.loss.size = kRows; },
             "loss.size is 4, must be 1 (reduction is mean or sum)");
     forward([](args& a) { a.options.reduction = reduction::none; },
-            "loss.size is 1, must be 4 (logits.rows, as reduction is none)");
+            "loss.size is 1, must be 4 (logits.rows)");
     forward([](args& a) { a.out.loss.data = nullptr; }, "loss.data is null, but loss.size is 1");
     forward([](args& a) { a.out.loss.data = moved(a.out.loss.data, 2); },
             misaligned("loss", moved(m.reals.data(), 2), kReal));

@@ -236,7 +236,7 @@ TEST_P(row_loss_arguments, of_the_focal_losses) {
       expect([](focal& a) { a.options.gamma = -0.5f; },
              "gamma is -0.5, must be finite and not negative");
       expect([](focal& a) { a.options.alpha.size = 4; },
-             "alpha.size is 4, must be 5 (one for each class)");
+             "alpha.size is 4, must be 5 (logits.cols)");
       expect([](focal& a) { a.options.temperature = 0.0f; },
              "temperature is 0, must be positive, finite and not subnormal");
       expect([&](focal& a) { a.out.grad_logits.data = moved(m.x.data(), kLd * 2); },
@@ -284,7 +284,7 @@ TEST_P(row_loss_arguments, of_nll_entropy_and_smooth_labels) {
           [&](nll& a) {
             a.options.class_weights = {m.ones.data(), 4};
           },
-          "class_weights.size is 4, must be 5 (one for each class)");
+          "class_weights.size is 4, must be 5 (input.cols)");
       expect([&](nll& a) { a.out.grad_input.data = moved(m.x.data(), kLd * 2); },
              "grad_input overlaps input");
     });

@@ -36,10 +36,10 @@ TEST_P(softmax_arguments, of_softmax_and_its_backward) {
     const function functions[] = {
         {"softmax", "logits", "", "probabilities", "logits.cols", false, false},
         {"log_softmax", "logits", "", "log_probabilities", "logits.cols", false, true},
-        {"softmax_backward", "probabilities", "grad_probabilities", "grad_logits", "cols", true,
-         false},
+        {"softmax_backward", "probabilities", "grad_probabilities", "grad_logits",
+         "probabilities.cols", true, false},
         {"log_softmax_backward", "log_probabilities", "grad_log_probabilities", "grad_logits",
-         "cols", true, true}};
+         "log_probabilities.cols", true, true}};
     for (const function& f : functions) {
       const auto refused = [&](const auto& change, const std::string& message) {
         args a{{}, m.x.as_matrix(), m.g.as_matrix(), m.out.as_matrix(), {}};
