@@ -41,7 +41,7 @@ MUTANTS = [
            'plan_rows(context.capability, a.cols + (a.rows > 16 ? 2048 : 0), kBytes,',
            'invariance'),
     Mutant('strided-chip-regardless', TUNING, 'a tile on chip is larger than shared memory',
-           'const bool fits = writes && bytes <= (limit < kMost ? limit : kMost);',
+           'const bool fits = writes && bytes <= strided_shared_limit(capability);',
            'const bool fits = writes;', 'widths'),
     Mutant('strided-chip-short', TUNING, 'a tile on chip lacks its last position',
            'const std::int64_t bytes = cols * (kStridedThreads / groups) * element_bytes;',
