@@ -36,7 +36,8 @@ class sparse_matrix {
       const auto begin = reinterpret_cast<std::uintptr_t>(data_ + i * ld);
       const auto end = reinterpret_cast<std::uintptr_t>(data_ + i * ld + kCols);
       const std::uintptr_t first = begin / page * page;
-      if (mprotect(reinterpret_cast<void*>(first), end - first, PROT_READ | PROT_WRITE) != 0) {
+      auto* const pages = reinterpret_cast<char*>(data_ + i * ld) - (begin - first);
+      if (mprotect(pages, end - first, PROT_READ | PROT_WRITE) != 0) {
         throw std::runtime_error("mprotect failed");
       }
     }
