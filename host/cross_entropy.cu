@@ -1,5 +1,7 @@
 #include "host/cross_entropy.hpp"
 
+#include <algorithm>
+
 #include "host/labeled_rows.hpp"
 
 namespace culoss {
@@ -48,7 +50,7 @@ status backward(const cuda& where, const Logits& logits, const label_view& label
 }  // namespace
 
 std::size_t cross_entropy_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  return labeled_rows_workspace_bytes(rows);
+  return std::max(labeled_rows_workspace_bytes(rows), cross_entropy_targets_workspace_bytes(rows));
 }
 
 status cross_entropy(const cuda& where, matrix<const float> logits, label_view labels,

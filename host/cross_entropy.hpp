@@ -93,6 +93,9 @@ bool wants_any(const Outputs& outputs) noexcept {
          !outputs.entropy.empty();
 }
 
+// Scratch of a call with target probabilities.
+std::size_t cross_entropy_targets_workspace_bytes(std::int64_t rows) noexcept;
+
 template <class Where, class Logits, class T, class View>
 status check_cross_entropy(const Where& where, const Logits& logits, const label_view& labels,
                            const cross_entropy_outputs<T, View>& outputs,

@@ -103,6 +103,11 @@ status backward(const cuda& where, const matrix<const T>& logits, const matrix<c
 
 }  // namespace
 
+std::size_t detail::cross_entropy_targets_workspace_bytes(std::int64_t rows) noexcept {
+  temporaries t;
+  return rows > 0 ? carve(nullptr, rows, t) : 0;
+}
+
 status cross_entropy(const cuda& where, matrix<const float> logits, matrix<const float> targets,
                      const cross_entropy_soft_outputs<float>& outputs,
                      const cross_entropy_options& options) noexcept {

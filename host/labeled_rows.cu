@@ -29,29 +29,13 @@ std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
   return c.used();
 }
 
-// The last launch's inputs: what each row left.
+// What each row left for the last launch.
 struct row_results {
   const float* row_loss;
   const unsigned char* row_correct;
   __device__ totals operator()(long long row) const {
     return {row_loss != nullptr ? static_cast<double>(row_loss[row]) : 0.0,
             row_correct != nullptr ? row_correct[row] : 0};
-  }
-};
-
-// ... and its outputs.
-struct write_scalars {
-  float* loss;
-  long long* correct;
-  kernels::divisor by;
-  fault_record* faults;
-  kernels::labels all;
-  long long rows;
-
-  __device__ void operator()(const totals& t) const {
-    if (loss != nullptr) *loss = by.loss(t.sum);
-    if (correct != nullptr) *correct = t.count;
-    kernels::report_first_label(faults, all, rows);
   }
 };
 
@@ -144,7 +128,8 @@ status run_labeled_rows(const cuda& where, const labeled_rows<T>& call) noexcept
     const float* const weights = call.weighted_mean ? a.class_weights : nullptr;
     s = launch_total(context, kernels::count_rows{a.all, weights}, a.rows, t.partials,
                      kernels::write_count{own_divisor ? t.counted : nullptr,
-                                          reinterpret_cast<long long*>(call.rows_counted)});
+                                          reinterpret_cast<long long*>(call.rows_counted), nullptr,
+                                          a.all, a.rows});
     if (!s.ok()) return s;
   }
   const bool only_counts = a.out[0].data == nullptr && a.row_loss == nullptr &&
@@ -165,8 +150,8 @@ status run_labeled_rows(const cuda& where, const labeled_rows<T>& call) noexcept
   if (sums || a.faults != nullptr) {
     s = launch_total(context, row_results{loss != nullptr ? a.row_loss : nullptr, a.row_correct},
                      sums ? a.rows : 1, t.partials,
-                     write_scalars{loss, reinterpret_cast<long long*>(call.correct), a.scale.by,
-                                   a.faults, a.all, a.rows});
+                     kernels::write_labeled_loss{loss, reinterpret_cast<long long*>(call.correct),
+                                                 a.scale.by, a.faults, a.all, a.rows});
     if (!s.ok()) return s;
   }
   return memory.release(context);

@@ -23,18 +23,6 @@ std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
   return c.used();
 }
 
-struct write_nll {
-  float* loss;  // null: only rows are wanted
-  kernels::divisor by;
-  fault_record* faults;
-  kernels::labels all;
-  long long rows;
-  __device__ void operator()(const totals& t) const {
-    if (loss != nullptr) *loss = by.loss(t.sum);
-    kernels::report_first_label(faults, all, rows);
-  }
-};
-
 template <class T>
 status run_nll(const cuda& where, const matrix<const T>& input, const label_view& labels,
                const nll_outputs<T>& out, const nll_options& options) noexcept {
@@ -64,14 +52,15 @@ status run_nll(const cuda& where, const matrix<const T>& input, const label_view
   if (counts_divisor(options) || !out.rows_counted.empty()) {
     s = launch_total(context, kernels::count_rows{a.all, a.class_weights}, input.rows, t.partials,
                      kernels::write_count{counts_divisor(options) ? t.counted : nullptr,
-                                          reinterpret_cast<long long*>(out.rows_counted.data)});
+                                          reinterpret_cast<long long*>(out.rows_counted.data),
+                                          nullptr, a.all, input.rows});
   }
   const bool none = options.reduction == reduction::none;
   if (s.ok() && (!out.loss.empty() || where.faults != nullptr)) {
-    s = launch_total(
-        context, kernels::nll_row<T>{a, none ? out.loss.data : nullptr, where.faults}, input.rows,
-        t.partials,
-        write_nll{none ? nullptr : out.loss.data, a.scale.by, where.faults, a.all, input.rows});
+    s = launch_total(context, kernels::nll_row<T>{a, none ? out.loss.data : nullptr, where.faults},
+                     input.rows, t.partials,
+                     kernels::write_labeled_loss{none ? nullptr : out.loss.data, nullptr,
+                                                 a.scale.by, where.faults, a.all, input.rows});
   }
   if (s.ok() && !out.grad_input.empty()) {
     // Log-probabilities are not read: nothing but the output decides how it is best walked.
@@ -107,9 +96,9 @@ status run_smooth_labels(const cuda& where, const label_view& labels, const matr
              kernels::kTotalThreads, 0, kernels::inspect_labels{all, where.faults}, rows, kChunk,
              kernels::drop_total{});
   if (!s.ok()) return s;
-  return launch(context, kernels::total_kernel<kernels::no_item, write_nll>, 1,
+  return launch(context, kernels::total_kernel<kernels::no_item, kernels::write_labeled_loss>, 1,
                 kernels::kTotalThreads, 0, kernels::no_item{}, 1ll, 1ll,
-                write_nll{nullptr, {}, where.faults, all, rows});
+                kernels::write_labeled_loss{nullptr, nullptr, {}, where.faults, all, rows});
 }
 
 template <class T>

@@ -25,24 +25,10 @@ std::size_t carve(void* base, std::int64_t rows, std::int64_t cols, temporaries&
   return c.used();
 }
 
-struct write_focal_count {
-  totals* counted;
-  long long* positives;
-  kernels::labels all;
-  fault_record* faults;
-  long long rows;
-  __device__ void operator()(const totals& t) const {
-    if (counted != nullptr) *counted = t;
-    if (positives != nullptr) *positives = t.count;
-    kernels::report_first_label(faults, all, rows);
-  }
-};
-
-template <class T, class Outputs>
+template <class Outputs>
 status no_elements(const device_context& context, const Outputs& out,
                    const sigmoid_focal_options& options, std::int64_t* positives) noexcept {
-  status s;
-  if (!out.loss.empty()) s = write_empty_loss(context, out.loss.data, options);
+  const status s = write_empty_loss(context, out.loss.data, options);
   return s.ok() ? clear(context, positives, 0, sizeof(std::int64_t)) : s;
 }
 
@@ -73,7 +59,7 @@ status of_targets(const cuda& where, const matrix<const T>& logits, const matrix
                       out.losses);
   }
   if (!s.ok()) return s;
-  if (logits.rows == 0 || logits.cols == 0) return no_elements<T>(context, out, options, nullptr);
+  if (logits.rows == 0 || logits.cols == 0) return no_elements(context, out, options, nullptr);
 
   temporaries t;
   scratch memory;
@@ -102,7 +88,7 @@ status of_labels(const cuda& where, const matrix<const T>& logits, const label_v
   if (s.ok()) s = open("sigmoid_focal", where, context);
   if (s.ok()) s = plan_elements(context, walk, logits, out.grad_logits, out.losses);
   if (!s.ok()) return s;
-  if (logits.rows == 0) return no_elements<T>(context, out, options, out.positives.data);
+  if (logits.rows == 0) return no_elements(context, out, options, out.positives.data);
 
   temporaries t;
   scratch memory;
@@ -120,9 +106,9 @@ status of_labels(const cuda& where, const matrix<const T>& logits, const label_v
     const bool positives = options.mean_over == focal_mean::positives;
     s = launch_total(context, kernels::count_focal_rows{a.all, positives, where.faults},
                      logits.rows, t.partials,
-                     write_focal_count{own_divisor ? t.counted : nullptr,
-                                       reinterpret_cast<long long*>(out.positives.data), a.all,
-                                       where.faults, logits.rows});
+                     kernels::write_count{own_divisor ? t.counted : nullptr,
+                                          reinterpret_cast<long long*>(out.positives.data),
+                                          where.faults, a.all, logits.rows});
   }
   const bool more = !out.loss.empty() || !out.losses.empty() || !out.grad_logits.empty();
   if (s.ok() && more) s = run<T, true>(context, walk, out, t, a);

@@ -3,6 +3,7 @@
 
 #include <culoss/core.hpp>
 
+#include "kernels/divisor.cuh"
 #include "kernels/reduce.cuh"
 
 namespace culoss::kernels {
@@ -62,12 +63,35 @@ struct count_rows {
   }
 };
 
+// The launch that counts labels before the rows. Where it also reported bad ones, it tells the
+// record the first of them.
 struct write_count {
-  totals* counted;          // null: not wanted
-  long long* rows_counted;  // likewise
+  totals* counted;   // null: not wanted
+  long long* count;  // likewise
+  fault_record* faults;
+  labels all;
+  long long rows;
+
   __device__ void operator()(const totals& t) const {
     if (counted != nullptr) *counted = t;
-    if (rows_counted != nullptr) *rows_counted = t.count;
+    if (count != nullptr) *count = t.count;
+    report_first_label(faults, all, rows);
+  }
+};
+
+// The last launch of a call with labels.
+struct write_labeled_loss {
+  float* loss;         // null: not wanted
+  long long* correct;  // likewise
+  divisor by;
+  fault_record* faults;
+  labels all;
+  long long rows;
+
+  __device__ void operator()(const totals& t) const {
+    if (loss != nullptr) *loss = by.loss(t.sum);
+    if (correct != nullptr) *correct = t.count;
+    report_first_label(faults, all, rows);
   }
 };
 
