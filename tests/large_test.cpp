@@ -8,37 +8,10 @@
 #include "tests/cases/cross_entropy_bounds.hpp"
 #include "tests/cases/softmax.hpp"
 #include "tests/harness/check.hpp"
+#include "tests/harness/device_memory.hpp"
 
 namespace culoss_test {
 namespace {
-
-// Device memory without an image on the host.
-class device_memory {
- public:
-  explicit device_memory(std::size_t bytes) {
-    check_cuda(cudaMalloc(&data_, std::max<std::size_t>(bytes, 1)), "cudaMalloc");
-    check_cuda(cudaMemset(data_, 0, bytes), "cudaMemset");
-  }
-  device_memory(const device_memory&) = delete;
-  device_memory& operator=(const device_memory&) = delete;
-  ~device_memory() { (void)cudaFree(data_); }
-
-  template <class T>
-  T* as() const {
-    return static_cast<T*>(data_);
-  }
-
- private:
-  void* data_ = nullptr;
-};
-
-template <class T>
-std::vector<T> download(const T* from, std::int64_t count) {
-  std::vector<T> v(static_cast<std::size_t>(count));
-  check_cuda(cudaMemcpy(v.data(), from, v.size() * sizeof(T), cudaMemcpyDeviceToHost),
-             "cudaMemcpy from the device");
-  return v;
-}
 
 struct shape {
   element type;
@@ -103,14 +76,9 @@ class large : public ::testing::TestWithParam<shape> {
     CULOSS_NEEDS_CUDA();
     if (simt::present()) GTEST_SKIP() << "the emulated device has no room for that many elements";
   }
-  // Whether the device has this much memory left, and a little.
   static bool fits(std::int64_t bytes) {
-    std::size_t free = 0, total = 0;
-    check_cuda(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    constexpr std::int64_t kSlack = std::int64_t{1} << 28;
-    std::printf("  %s: %.1f of %.1f GB\n", text_of(GetParam()).c_str(),
-                static_cast<double>(bytes) * 1e-9, static_cast<double>(free) * 1e-9);
-    return bytes + kSlack <= static_cast<std::int64_t>(free);
+    std::printf("  %s: %.1f GB\n", text_of(GetParam()).c_str(), static_cast<double>(bytes) * 1e-9);
+    return device_has(bytes);
   }
 };
 
