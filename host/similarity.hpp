@@ -161,19 +161,11 @@ class similarity_sweep {
   }
 
   status run(const cuda& where) noexcept {
-    status s = blas_.open(context_, *where.blas, p_.allow_tf32);
-    if (!s.ok()) return s;
-    const similarity_extent e = extent();
-    std::size_t needed = 0;
-    // Without a workspace any plan can be had from the pool: the best.
-    const bool given = where.workspace.data != nullptr;
-    plan_ = choose_plan(e, given ? where.workspace.bytes : SIZE_MAX, needed);
     scratch memory;
-    s = memory.get(context_, where.workspace, needed);
+    status s = open(where, memory);
     if (!s.ok()) return s;
-    carve(memory.data(), e, plan_, m_);
-
     s = begin();
+    if (s.ok() && !p_.segments[0].swept) s = begin_pairs();
     const bool at_once = plan_.kind == similarity_plan::one_visit;
     for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) {
       s = statistics(row);
@@ -184,10 +176,7 @@ class similarity_sweep {
     if (plan_.kind == similarity_plan::recompute) {
       for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) s = gradients(row);
     }
-    for (int i = 0; i < 2 && s.ok(); ++i) {
-      s = finish_gradient(p_.segments[i].keys, 0, p_.segments[i].keys.rows, norms(m_.key_norms[i]),
-                          m_.dv[i], p_.segments[i].gradient);
-    }
+    if (s.ok()) s = finish_keys();
     if (s.ok()) s = finish_scalars();
     if (!s.ok()) return s;
     return memory.release(context_);
@@ -203,7 +192,7 @@ class similarity_sweep {
     return s;
   }
 
- private:
+ protected:
   using embeddings = kernels::embeddings<T>;
 
   std::int64_t rows() const noexcept { return p_.queries.rows; }
@@ -218,6 +207,20 @@ class similarity_sweep {
   }
   static long long blocks_of(std::int64_t items, int of_a_block) noexcept {
     return (items + of_a_block - 1) / of_a_block;
+  }
+
+  // The handle, the plan and the memory of a call.
+  status open(const cuda& where, scratch& memory) noexcept {
+    status s = blas_.open(context_, *where.blas, p_.allow_tf32);
+    if (!s.ok()) return s;
+    const similarity_extent e = extent();
+    std::size_t needed = 0;
+    // Without a workspace any plan can be had from the pool: the best.
+    const bool given = where.workspace.data != nullptr;
+    plan_ = choose_plan(e, given ? where.workspace.bytes : SIZE_MAX, needed);
+    s = memory.get(context_, where.workspace, needed);
+    if (s.ok()) carve(memory.data(), e, plan_, m_);
+    return s;
   }
 
   status find_norms(const matrix<const T>& m, float* out) noexcept {
@@ -240,9 +243,8 @@ class similarity_sweep {
     call_.cols = p_.segments[0].keys.rows;
     call_.cols_2 = p_.segments[1].keys.rows;
     call_.range = std::is_same_v<T, __half> ? 16384.0f : 1.0f;
-    s = launch(context_, kernels::prepare_call, 1, kernels::kTotalThreads, 0, call_, m_.numbers);
-    if (s.ok() && !p_.segments[0].swept) s = begin_pairs();
-    return s;
+    return launch(context_, kernels::prepare_call<kernels::kTotalThreads>, 1,
+                  kernels::kTotalThreads, 0, call_, m_.numbers);
   }
 
   // Positives that are in no tile.
@@ -311,9 +313,9 @@ class similarity_sweep {
 
   status merge(kernels::side_state* states, const kernels::side_state* partials, std::int64_t count,
                std::int64_t items, bool first) noexcept {
-    return launch(context_, kernels::merge_states, blocks_of(items, kernels::kMergeItems),
-                  kernels::kFoldThreads, 0, states, partials, static_cast<int>(count),
-                  static_cast<int>(items), first);
+    return launch(context_, kernels::merge_states<kernels::side_state>,
+                  blocks_of(items, kernels::kMergeItems), kernels::kFoldThreads, 0, states,
+                  partials, static_cast<int>(count), static_cast<int>(items), first);
   }
 
   status statistics(std::int64_t row) noexcept {
@@ -371,8 +373,8 @@ class similarity_sweep {
     a.scale = p_.grad_scale != nullptr ? m_.row_scale : nullptr;
     a.begin = begin;
     a.end = end;
-    return launch(context_, kernels::finish_rows, blocks_of(end - begin, kernels::kFoldThreads),
-                  kernels::kFoldThreads, 0, a);
+    return launch(context_, kernels::finish_rows<kernels::kFoldThreads>,
+                  blocks_of(end - begin, kernels::kFoldThreads), kernels::kFoldThreads, 0, a);
   }
 
   // A panel's similarities to gradients: du whole, its part of dv.
@@ -406,22 +408,41 @@ class similarity_sweep {
       }
       if (done.ok())
         done = gradient_of_tile(tile_of(row, segment, col, cols, sim, ld), row, col, g);
-      const operand<T> of_g{g, plan_.cols};
-      const int k = static_cast<int>(cols), m = static_cast<int>(n);
-      if (done.ok() && wants_queries) {
-        done = blas_.a_b(m, dimension(), k, of_g, operand_of(seg.keys, col), started ? 1.0f : 0.0f,
-                         m_.du, dimension());
-        started = true;
-      }
-      if (done.ok() && wants_keys) {
-        done = blas_.at_b(k, dimension(), m, of_g, operand_of(p_.queries, row),
-                          row > 0 ? 1.0f : 0.0f, m_.dv[segment] + col * dimension(), dimension());
-      }
+      if (done.ok()) done = products(row, segment, col, cols, g, started);
       return done;
     });
-    if (!s.ok() || !wants_queries) return s;
-    return finish_gradient(p_.queries, row, n, norms(m_.row_norms), started ? m_.du : nullptr,
-                           p_.grad_queries);
+    return s.ok() ? finish_queries(row, started) : s;
+  }
+
+  // What a tile's gradient g gives to du, which its panel's first one starts, and to dv.
+  status products(std::int64_t row, int segment, std::int64_t col, std::int64_t cols, const T* g,
+                  bool& started) noexcept {
+    const key_segment<T>& seg = p_.segments[segment];
+    const operand<T> of_g{g, plan_.cols};
+    const int k = static_cast<int>(cols), m = static_cast<int>(panel(row));
+    status s;
+    if (!p_.grad_queries.empty()) {
+      s = blas_.a_b(m, dimension(), k, of_g, operand_of(seg.keys, col), started ? 1.0f : 0.0f,
+                    m_.du, dimension());
+      started = true;
+    }
+    if (s.ok() && !seg.gradient.empty()) {
+      s = blas_.at_b(k, dimension(), m, of_g, operand_of(p_.queries, row), row > 0 ? 1.0f : 0.0f,
+                     m_.dv[segment] + col * dimension(), dimension());
+    }
+    return s;
+  }
+  status finish_queries(std::int64_t row, bool started) noexcept {
+    return finish_gradient(p_.queries, row, panel(row), norms(m_.row_norms),
+                           started ? m_.du : nullptr, p_.grad_queries);
+  }
+  status finish_keys() noexcept {
+    status s;
+    for (int i = 0; i < 2 && s.ok(); ++i) {
+      s = finish_gradient(p_.segments[i].keys, 0, p_.segments[i].keys.rows, norms(m_.key_norms[i]),
+                          m_.dv[i], p_.segments[i].gradient);
+    }
+    return s;
   }
 
   status gradient_of_tile(const kernels::similarity_tile& t, std::int64_t row, std::int64_t col,

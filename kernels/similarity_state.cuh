@@ -18,9 +18,9 @@ struct side_state {
   float moment;  // sum 2^(l - shift) (l - shift)
   float best;    // the largest
   int index;     // where it stands first
-};
 
-__device__ inline side_state no_state() { return {-INFINITY, 0.0f, 0.0f, -INFINITY, kNoIndex}; }
+  __device__ static side_state none() { return {-INFINITY, 0.0f, 0.0f, -INFINITY, kNoIndex}; }
+};
 
 // The moment about a shift that has risen from `from` to `to`; the sum is the one about `from`.
 __device__ inline float moved_moment(float moment, float sum, float from, float to) {

@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(kFoldThreads)
   float scale[kRows];
 #pragma unroll
   for (int i = 0; i < kRows; ++i) {
-    mine[i] = no_state();
+    mine[i] = side_state::none();
     scale[i] = row + i < t.rows ? t.row_scale(row + i) : 0.0f;
   }
   for (int first = begin; first < end; first += kFoldColumns) {
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kFoldThreads)
       for (int i = 0; i < kRows; ++i) down[i] = exp2_approx(mine[i].shift - shift_of(top));
 #pragma unroll
       for (int k = 0; k < kSpan; ++k) {
-        side_state c = no_state();
+        side_state c = side_state::none();
 #pragma unroll
         for (int i = 0; i < kRows; ++i) {
           const bool larger = x[i][k] > c.best;
@@ -222,23 +222,24 @@ inline constexpr int kMergeItems = 32, kMergeParts = kFoldThreads / kMergeItems;
 
 // states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in
 // order: eight threads an item, each for a run of partials.
+template <class State>
 __global__ void __launch_bounds__(kFoldThreads)
-    merge_states(side_state* states, const side_state* partials, int count, int items, bool first) {
-  __shared__ side_state parts[kMergeParts][kMergeItems];
+    merge_states(State* states, const State* partials, int count, int items, bool first) {
+  __shared__ State parts[kMergeParts][kMergeItems];
   const int lane = static_cast<int>(threadIdx.x) % kMergeItems;
   const int part = static_cast<int>(threadIdx.x) / kMergeItems;
   const int i = static_cast<int>(blockIdx.x) * kMergeItems + lane;
   const int of_a_part = (count + kMergeParts - 1) / kMergeParts;
   const int begin = part * of_a_part;
   const int end = begin + of_a_part < count ? begin + of_a_part : count;
-  side_state s = no_state();
+  State s = State::none();
   if (i < items) {
     for (int k = begin; k < end; ++k) s = merge(s, partials[static_cast<long long>(k) * items + i]);
   }
   parts[part][lane] = s;
   __syncthreads();
   if (part != 0 || i >= items) return;
-  s = first ? no_state() : states[i];
+  s = first ? State::none() : states[i];
   for (int k = 0; k < kMergeParts; ++k) s = merge(s, parts[k][lane]);
   states[i] = s;
 }

@@ -4,6 +4,7 @@ from .mutant import Mutant
 
 ROWS = 'kernels/embedding_rows.cuh'
 NCE = 'kernels/policy/info_nce.cuh'
+CALL = 'kernels/similarity_call.cuh'
 
 MUTANTS = [
     Mutant('embedding-pitch-ignored', ROWS, 'embeddings are taken to lie one behind the other',
@@ -39,26 +40,26 @@ MUTANTS = [
            'return a_first ? x * a * b : x * b * a;', 'return x * a * b;'),
 
     # The numbers of a call.
-    Mutant('scratch-reused-at-once', NCE, 'shared memory is used again without a barrier',
+    Mutant('scratch-reused-at-once', CALL, 'shared memory is used again without a barrier',
            '    __syncthreads();  // scratch is used again\n', '', 'info_nce_edge.watch'),
-    Mutant('log-scale-ignored', NCE, 'a log-scale is taken for a temperature',
+    Mutant('log-scale-ignored', CALL, 'a log-scale is taken for a temperature',
            'if (a.logarithm) {', 'if (false) {'),
-    Mutant('infinite-log-scale', NCE, 'a log-scale of -inf is the scale 0',
+    Mutant('infinite-log-scale', CALL, 'a log-scale of -inf is the scale 0',
            'scale = isfinite(given) ? expf(given) : NAN;', 'scale = expf(given);'),
-    Mutant('scale-gradient-sign', NCE, 'the gradient of a temperature has that of its inverse',
+    Mutant('scale-gradient-sign', CALL, 'the gradient of a temperature has that of its inverse',
            'of_scale = -1.0f / t;', 'of_scale = 1.0f / t;'),
-    Mutant('scale-gradient-unscaled', NCE, 'the scale\'s gradient misses the upstream gradient',
+    Mutant('scale-gradient-unscaled', CALL, 'the scale\'s gradient misses the upstream gradient',
            'n.scale_rest = upstream * of_scale;', 'n.scale_rest = of_scale;'),
-    Mutant('nce-upstream-of-one', NCE, 'the upstream gradient is 1',
+    Mutant('nce-upstream-of-one', CALL, 'the upstream gradient is 1',
            'a.by.by.gradient(a.by.upstream_rows != nullptr ? 1.0f : a.by.upstream.get());',
            'a.by.by.gradient(1.0f);'),
-    Mutant('half-gradient-flushes', NCE, 'gradients of similarities are not lifted into range',
+    Mutant('half-gradient-flushes', CALL, 'gradients of similarities are not lifted into range',
            'n.row_factor = a.range / row_top;\n', 'n.row_factor = 1.0f / row_top;\n',
            'info_nce_special_values info_nce_accuracy.emulated.random'),
-    Mutant('norms-unscaled', NCE, 'gradients of tiny or huge embeddings leave the 16-bit range',
+    Mutant('norms-unscaled', CALL, 'gradients of tiny or huge embeddings leave the 16-bit range',
            'const float row_top = power_of_two_above(row);', 'const float row_top = 1.0f;',
            'info_nce_special_values info_nce_accuracy.emulated.random'),
-    Mutant('largest-weight-not-undone', NCE, 'weights are scaled down for 16 bits and stay so',
+    Mutant('largest-weight-not-undone', CALL, 'weights are scaled down for 16 bits and stay so',
            'n.rest = scale * upstream * top *', 'n.rest = scale * upstream *'),
 
     # A row's loss and coefficients.

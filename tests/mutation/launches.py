@@ -16,6 +16,7 @@ WORKSPACE = 'host/workspace.hpp'
 GEMM = 'host/gemm.hpp'
 CUBLAS = 'host/cublas.cu'
 NCE = 'host/info_nce.cu'
+SIMILARITY_CALL = 'host/similarity_call.hpp'
 SWEEP = 'host/similarity.hpp'
 PLAN = 'host/similarity_plan.hpp'
 
@@ -276,13 +277,13 @@ MUTANTS = [
            'return std::min(plan_.rows, rows() - row);', 'return plan_.rows;', 'info_nce_plan'),
 
     # Options of the similarity losses.
-    Mutant('normalize-ignored', NCE, 'rows are not normalized',
+    Mutant('normalize-ignored', SIMILARITY_CALL, 'rows are not normalized',
            'p.normalize = o.normalize;', 'p.normalize = false;'),
-    Mutant('tf32-not-passed', NCE, 'the option for TF32 does not arrive',
+    Mutant('tf32-not-passed', SIMILARITY_CALL, 'the option for TF32 does not arrive',
            'p.allow_tf32 = o.allow_tf32;', 'p.allow_tf32 = false;'),
-    Mutant('accumulate-not-passed', NCE, 'the option to accumulate does not arrive',
+    Mutant('accumulate-not-passed', SIMILARITY_CALL, 'the option to accumulate does not arrive',
            'p.accumulate = o.accumulate;', 'p.accumulate = false;'),
-    Mutant('nce-mean-over-keys', NCE, 'a mean is divided by the keys',
+    Mutant('nce-mean-over-keys', SIMILARITY_CALL, 'a mean is divided by the keys',
            'scale_of(o, static_cast<double>(p.queries.rows));',
            'scale_of(o, static_cast<double>(p.segments[0].keys.rows));'),
     Mutant('nce-offset-ignored', NCE, 'the positives begin at key 0',
@@ -297,7 +298,7 @@ MUTANTS = [
     Mutant('clip-counts-swapped', NCE, 'found images and found texts change places',
            'p.correct = out.correct_images.data;\n  p.correct_columns = out.correct_texts.data;',
            'p.correct = out.correct_texts.data;\n  p.correct_columns = out.correct_images.data;'),
-    Mutant('nce-sizes-unchecked', NCE, 'a pitch that cuBLAS cannot count is not refused',
+    Mutant('nce-sizes-unchecked', SIMILARITY_CALL, 'a pitch beyond what cuBLAS counts is taken',
            'if (s.keys.ld > kMost) return', 'if (s.keys.ld < 0) return',
            'info_nce_device_arguments'),
 ]
