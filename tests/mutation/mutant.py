@@ -7,6 +7,7 @@ import fnmatch
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch" or
 # ".asan" it is that variant's.
 LIKELY_KILLERS = [
+    ('host/reference/*similarity*', 'info_nce_reference info_nce_complex_step'),
     ('host/reference/info_nce*', 'info_nce_reference info_nce_reference_options '
      'info_nce_complex_step info_nce_reference_special_values'),
     ('host/reference/embeddings*', 'info_nce_reference info_nce_complex_step'),

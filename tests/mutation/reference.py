@@ -16,6 +16,7 @@ PARALLEL = 'host/reference/parallel.hpp'
 ROWS = 'host/reference/embeddings.hpp'
 NCE = 'host/reference/info_nce.hpp'
 NCE_CALL = 'host/reference/info_nce.cpp'
+SIMILARITY_BATCH = 'host/reference/similarity_batch.hpp'
 
 MUTANTS = [
     Mutant('reference-margin-sign', CE, 'the target\'s margin has the wrong sign',
@@ -210,7 +211,8 @@ MUTANTS = [
     Mutant('reference-scale-gradient', NCE, 'the scale\'s gradient forgets the positive',
            'sum += gradient.negative(l[j]) * (l[j] - l[positive]);',
            'sum += gradient.negative(l[j]) * l[j];'),
-    Mutant('reference-scale-gradient-sign', NCE_CALL, 'a temperature has its inverse\'s gradient',
+    Mutant('reference-scale-gradient-sign', SIMILARITY_BATCH,
+           'a temperature has its inverse\'s gradient',
            '-log_scale_gradient / temperature_ : log_scale_gradient;',
            'log_scale_gradient / temperature_ : log_scale_gradient;'),
     Mutant('reference-correct', NCE_CALL, 'a row of NaN counts as found',
