@@ -73,6 +73,7 @@ similarity_extent extent_of(const similarity_shape& shape, bool symmetric) noexc
   e.gradients = shape.gradients || e.key_gradients[1];
   e.symmetric = symmetric;
   e.element_bytes = shape.element_bytes;
+  e.wanted = shape.plan;
   return e;
 }
 

@@ -7,6 +7,23 @@
 
 namespace culoss::detail {
 
+template <class T>
+inline constexpr bool is_narrow = std::is_same_v<T, half> || std::is_same_v<T, bf16>;
+
+// On the CPU too, where a plan changes nothing.
+template <class T>
+void check_plan(validator& v, similarity_plan plan, bool gradients) noexcept {
+  using enum similarity_plan;
+  v.require(plan == automatic || plan == forward_only || plan == one_visit || plan == recompute ||
+                plan == kept,
+            "plan must be automatic, forward_only, one_visit, recompute or kept");
+  v.require(
+      plan != kept || is_narrow<T>,
+      "plan is kept, which is for embeddings in half or bf16: others are not kept in 16 bits");
+  v.require(plan != forward_only || !gradients,
+            "plan is forward_only, but gradients of embeddings are asked for");
+}
+
 // What the options of both losses have in common.
 template <class Options>
 void check_similarity_options(validator& v, std::int64_t rows, const Options& options) noexcept {
@@ -32,8 +49,7 @@ void check_gradient(validator& v, const char* name, const gradient_matrix<T>& g,
     v.check(name, matrix<T>(static_cast<T*>(g.data), g.rows, g.cols, g.ld), role::output);
   }
   v.same_shape(name, matrix<const T>(nullptr, g.rows, g.cols, g.ld), other, o);
-  constexpr bool kNarrow = std::is_same_v<T, half> || std::is_same_v<T, bf16>;
-  v.require(!accumulate || g.wide || !kNarrow,
+  v.require(!accumulate || g.wide || !is_narrow<T>,
             "accumulate is set, but a gradient is not float: it would be rounded again and again");
 }
 
@@ -56,6 +72,9 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
   const std::int64_t rows = queries.rows;
   v.positives(options.positive_offset, rows, keys.rows);
   check_similarity_options(v, rows, options);
+  check_plan<T>(v, options.plan,
+                !outputs.grad_queries.empty() || !outputs.grad_keys.empty() ||
+                    !outputs.grad_negatives.empty());
   // Ids of the queries need ids of all that they are compared with; others may be given, too.
   const bool masked = !options.query_ids.empty();
   v.check_if_given("query_ids", options.query_ids, rows, "queries.rows", role::input);
@@ -101,6 +120,7 @@ status check_clip(const Where& where, const matrix<const T>& images, const matri
   v.same_shape("texts", texts, "images", images);
   const std::int64_t rows = images.rows;
   check_similarity_options(v, rows, options);
+  check_plan<T>(v, options.plan, !outputs.grad_images.empty() || !outputs.grad_texts.empty());
   v.check_if_given("ids", options.ids, rows, "images.rows", role::input);
   if (options.reduction == reduction::none) {
     v.check_if_given("loss", outputs.loss, rows, "images.rows, as reduction is none", role::output);

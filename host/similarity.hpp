@@ -9,6 +9,7 @@
 #include "host/workspace.hpp"
 #include "kernels/embedding_rows.cuh"
 #include "kernels/policy/info_nce.cuh"
+#include "kernels/similarity_kept.cuh"
 
 namespace culoss::detail {
 
@@ -35,6 +36,7 @@ struct similarity_problem {
   bool normalize = false;
   bool allow_tf32 = false;
   bool accumulate = false;
+  similarity_plan plan = similarity_plan::automatic;
   const std::int64_t* query_ids = nullptr;
   kernels::call_arguments call = {};
   float* row_loss = nullptr;  // the caller's, under none
@@ -56,9 +58,23 @@ struct similarity_extent {
   bool key_gradients[2] = {};
   bool gradients = false, symmetric = false;
   int element_bytes = 0;
+  similarity_plan wanted = similarity_plan::automatic;
 
   std::int64_t columns() const { return round_up(widths[0], 8) + round_up(widths[1], 8); }
-  plan_ladder ladder() const { return {rows, columns(), dimension, gradients, symmetric}; }
+  std::int64_t chunks() const { return chunks_of(widths[0]) + chunks_of(widths[1]); }
+  // Where a column of a segment stands among all, and the shift of its part of a row.
+  std::int64_t column_of(int segment, std::int64_t col) const {
+    return (segment == 0 ? 0 : round_up(widths[0], 8)) + col;
+  }
+  std::int64_t chunk_of(int segment, std::int64_t col) const {
+    return (segment == 0 ? 0 : chunks_of(widths[0])) + col / kFoldBlockColumns;
+  }
+  static std::int64_t chunks_of(std::int64_t width) {
+    return (width + kFoldBlockColumns - 1) / kFoldBlockColumns;
+  }
+  plan_ladder ladder() const {
+    return {rows, columns(), dimension, gradients, symmetric, element_bytes == 2, wanted};
+  }
 };
 
 struct similarity_memory {
@@ -69,10 +85,11 @@ struct similarity_memory {
   kernels::side_coefficients *row_coefficients, *col_coefficients;
   float *targets, *row_loss, *row_scale;
   unsigned char *row_correct, *col_correct;
-  float* s;      // similarities: of a tile, or of a panel under one_visit
-  void* g;       // their gradient
-  float* du;     // float gradient of a panel's queries
-  float* dv[2];  // and of all keys
+  float* s;       // similarities: of a tile, or of a panel under one_visit
+  void* g;        // their gradient; under kept, of a whole panel, and their exponentials before
+  float* shifts;  // of those: [columns / 256][rows of a panel]
+  float* du;      // float gradient of a panel's queries
+  float* dv[2];   // and of all keys
 };
 
 static_assert(kFoldBlockRows == kernels::kFoldRows && kFoldBlockColumns == kernels::kFoldColumns);
@@ -96,13 +113,16 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   m.col_states = c.take<kernels::side_state>(symmetric_rows);
   m.col_coefficients = c.take<kernels::side_coefficients>(symmetric_rows);
   m.col_correct = c.take<unsigned char>(symmetric_rows);
-  const std::int64_t blocks = round_up(plan.rows, kFoldBlockRows) / kFoldBlockRows;
+  const std::int64_t blocks = round_up(plan.tile_rows, kFoldBlockRows) / kFoldBlockRows;
   m.row_partials = c.take<kernels::side_state>((kFoldBlocks + blocks) * kFoldBlockRows);
   m.col_partials = c.take<kernels::side_state>(
       e.symmetric ? blocks * std::min(round_up(plan.cols, 8), kColumnSlice) : 0);
   const bool whole = plan.kind == similarity_plan::one_visit;
-  m.s = c.take<float>(plan.rows * (whole ? columns : plan.cols));
-  m.g = c.take<char>(e.gradients ? plan.rows * plan.cols * e.element_bytes : 0);
+  const bool kept = plan.kind == similarity_plan::kept;
+  m.s = c.take<float>(plan.tile_rows * (whole ? columns : plan.cols));
+  const std::int64_t of_gradient = kept ? columns : plan.cols;
+  m.g = c.take<char>(e.gradients ? plan.rows * of_gradient * e.element_bytes : 0);
+  m.shifts = c.take<float>(kept ? plan.rows * e.chunks() : 0);
   m.du = c.take<float>(e.gradients ? plan.rows * e.dimension : 0);
   for (int i = 0; i < 2; ++i) {
     m.key_norms[i] = c.take<float>(e.keys[i]);
@@ -157,6 +177,7 @@ class similarity_sweep {
     e.gradients = p_.gradients();
     e.symmetric = p_.symmetric;
     e.element_bytes = sizeof(T);
+    e.wanted = p_.plan;
     return e;
   }
 
@@ -166,9 +187,13 @@ class similarity_sweep {
     if (!s.ok()) return s;
     s = begin();
     if (s.ok() && !p_.segments[0].swept) s = begin_pairs();
-    const bool at_once = plan_.kind == similarity_plan::one_visit;
+    const bool at_once = plan_.kind == similarity_plan::one_visit || is_kept();
     for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) {
-      s = statistics(row);
+      // Tiles are as high as the panel, or the panel is all rows.
+      of_a_panel_ = plan_.tile_rows;
+      const std::int64_t end = std::min(row + plan_.rows, rows());
+      for (std::int64_t r = row; r < end && s.ok(); r += plan_.tile_rows) s = statistics(r);
+      of_a_panel_ = plan_.rows;
       if (s.ok() && !p_.symmetric) s = finish_rows(row, row + panel(row));
       if (s.ok() && p_.symmetric && row + plan_.rows >= rows()) s = finish_rows(0, rows());
       if (s.ok() && at_once) s = gradients(row);
@@ -196,7 +221,10 @@ class similarity_sweep {
   using embeddings = kernels::embeddings<T>;
 
   std::int64_t rows() const noexcept { return p_.queries.rows; }
-  std::int64_t panel(std::int64_t row) const noexcept { return std::min(plan_.rows, rows() - row); }
+  std::int64_t panel(std::int64_t row) const noexcept {
+    return std::min(of_a_panel_, rows() - row);
+  }
+  bool is_kept() const noexcept { return plan_.kind == similarity_plan::kept; }
   int dimension() const noexcept { return static_cast<int>(p_.queries.cols); }
   const float* norms(const float* n) const noexcept { return p_.normalize ? n : nullptr; }
   static embeddings rows_of(const matrix<const T>& m, std::int64_t first) noexcept {
@@ -220,6 +248,7 @@ class similarity_sweep {
     plan_ = choose_plan(e, given ? where.workspace.bytes : SIZE_MAX, needed);
     s = memory.get(context_, where.workspace, needed);
     if (s.ok()) carve(memory.data(), e, plan_, m_);
+    of_a_panel_ = plan_.rows;
     return s;
   }
 
@@ -286,16 +315,21 @@ class similarity_sweep {
     return t;
   }
 
-  // visit(segment, first column, columns, similarities, their pitch) for the tiles of a row panel.
+  // visit(segment, first column, columns, similarities, their pitch) for the tiles of a row panel;
+  // or for tiles of other widths, which have no similarities.
   template <class Visit>
   status for_each_tile(const Visit& visit) noexcept {
+    return for_each_tile(visit, plan_.cols);
+  }
+  template <class Visit>
+  status for_each_tile(const Visit& visit, std::int64_t most) noexcept {
     const bool whole = plan_.kind == similarity_plan::one_visit;
     const std::int64_t ld = whole ? extent().columns() : plan_.cols;
     std::int64_t before = 0;
     for (int segment = 0; segment < 2; ++segment) {
       const std::int64_t width = p_.segments[segment].width();
-      for (std::int64_t col = 0; col < width; col += plan_.cols) {
-        const std::int64_t cols = std::min(plan_.cols, width - col);
+      for (std::int64_t col = 0, cols = 0; col < width; col += cols) {
+        cols = std::min(most, width - col);
         const status s = visit(segment, col, cols, whole ? m_.s + before + col : m_.s, ld);
         if (!s.ok()) return s;
       }
@@ -320,36 +354,55 @@ class similarity_sweep {
 
   status statistics(std::int64_t row) noexcept {
     bool first = true;
-    const status s = for_each_tile(
-        [&](int segment, std::int64_t col, std::int64_t cols, float* s, std::int64_t ld) noexcept {
-          status done = similarities(row, segment, col, cols, s, ld);
-          const std::int64_t slice = p_.symmetric ? std::min(cols, kColumnSlice) : cols;
-          for (std::int64_t at = 0; at < cols && done.ok(); at += slice) {
-            const std::int64_t n = std::min(slice, cols - at);
-            done = fold(row, tile_of(row, segment, col + at, n, s + at, ld), col + at, first);
-            first = false;
-          }
-          return done;
-        });
+    const status s = for_each_tile([&](int segment, std::int64_t col, std::int64_t cols, float* s,
+                                       std::int64_t ld) noexcept {
+      status done = similarities(row, segment, col, cols, s, ld);
+      const std::int64_t slice = p_.symmetric ? std::min(cols, kColumnSlice) : cols;
+      for (std::int64_t at = 0; at < cols && done.ok(); at += slice) {
+        const std::int64_t n = std::min(slice, cols - at);
+        done = fold(row, segment, tile_of(row, segment, col + at, n, s + at, ld), col + at, first);
+        first = false;
+      }
+      return done;
+    });
     // No column at all: the states still have to be written.
     if (s.ok() && first) return merge(m_.row_states + row, nullptr, 0, panel(row), true);
     return s;
   }
 
-  status fold(std::int64_t row, const kernels::similarity_tile& t, std::int64_t col,
+  // The kept exponentials of a panel, from this row and column on.
+  kernels::kept_exponentials kept_at(std::int64_t row, int segment,
+                                     std::int64_t col) const noexcept {
+    const similarity_extent e = extent();
+    const std::int64_t r = row % plan_.rows, ld = e.columns();
+    return {static_cast<std::uint16_t*>(m_.g) + r * ld + e.column_of(segment, col),
+            static_cast<long long>(ld), m_.shifts + e.chunk_of(segment, col) * plan_.rows + r,
+            static_cast<long long>(plan_.rows)};
+  }
+
+  status fold(std::int64_t row, int segment, const kernels::similarity_tile& t, std::int64_t col,
               bool first) noexcept {
     const std::int64_t blocks = round_up(t.rows, kFoldBlockRows) / kFoldBlockRows;
     const std::int64_t wanted = column_splits(t.rows, t.cols);
     const std::int64_t of_a_split = round_up((t.cols + wanted - 1) / wanted, kFoldBlockColumns);
     const std::int64_t splits = (t.cols + of_a_split - 1) / of_a_split;
-    const kernels::fold_outputs out{m_.row_partials, p_.symmetric ? m_.col_partials : nullptr,
-                                    m_.targets + row};
+    kernels::fold_outputs out{
+        m_.row_partials, p_.symmetric ? m_.col_partials : nullptr, m_.targets + row, {}};
+    if (is_kept()) out.kept = kept_at(row, segment, col);
     const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(splits));
-    const int n = static_cast<int>(of_a_split);
-    status s = p_.symmetric ? launch(context_, kernels::fold_tile<true>, grid,
-                                     kernels::kFoldThreads, 0, t, out, n)
-                            : launch(context_, kernels::fold_tile<false>, grid,
-                                     kernels::kFoldThreads, 0, t, out, n);
+    const auto run = [&](auto kernel) noexcept {
+      return launch(context_, kernel, grid, kernels::kFoldThreads, 0, t, out,
+                    static_cast<int>(of_a_split));
+    };
+    status s;
+    if constexpr (sizeof(T) == 2) {
+      if (is_kept()) {
+        s = p_.symmetric ? run(kernels::fold_tile<true, T>) : run(kernels::fold_tile<false, T>);
+      }
+    }
+    if (!is_kept()) {
+      s = p_.symmetric ? run(kernels::fold_tile<true>) : run(kernels::fold_tile<false>);
+    }
     if (s.ok()) s = merge(m_.row_states + row, m_.row_partials, splits, t.rows, first);
     if (s.ok() && p_.symmetric) {
       s = merge(m_.col_states + col, m_.col_partials, blocks, t.cols, row == 0);
@@ -396,21 +449,29 @@ class similarity_sweep {
                  wants_keys ? m_.dv[0] + (row + p_.offset) * dimension() : nullptr);
       if (!s.ok()) return s;
     }
-    T* const g = static_cast<T*>(m_.g);
-    s = for_each_tile([&](int segment, std::int64_t col, std::int64_t cols, float* sim,
-                          std::int64_t ld) noexcept {
+    const auto visit = [&](int segment, std::int64_t col, std::int64_t cols, float* sim,
+                           std::int64_t ld) noexcept {
       const key_segment<T>& seg = p_.segments[segment];
       const bool wants_keys = !seg.gradient.empty();
       if (!wants_queries && !wants_keys) return status{};
+      T* g = static_cast<T*>(m_.g);
       status done;
       if (plan_.kind == similarity_plan::recompute) {
         done = similarities(row, segment, col, cols, sim, ld);
       }
-      if (done.ok())
+      if (done.ok() && !is_kept()) {
         done = gradient_of_tile(tile_of(row, segment, col, cols, sim, ld), row, col, g);
+      }
+      if constexpr (sizeof(T) == 2) {
+        if (is_kept()) {
+          done = gradient_of_kept(tile_of(row, segment, col, cols, nullptr, 0), row, segment, col);
+          g += extent().column_of(segment, col);
+        }
+      }
       if (done.ok()) done = products(row, segment, col, cols, g, started);
       return done;
-    });
+    };
+    s = is_kept() ? for_each_tile(visit, INT64_MAX) : for_each_tile(visit);
     return s.ok() ? finish_queries(row, started) : s;
   }
 
@@ -418,7 +479,7 @@ class similarity_sweep {
   status products(std::int64_t row, int segment, std::int64_t col, std::int64_t cols, const T* g,
                   bool& started) noexcept {
     const key_segment<T>& seg = p_.segments[segment];
-    const operand<T> of_g{g, plan_.cols};
+    const operand<T> of_g{g, is_kept() ? extent().columns() : plan_.cols};
     const int k = static_cast<int>(cols), m = static_cast<int>(panel(row));
     status s;
     if (!p_.grad_queries.empty()) {
@@ -454,6 +515,24 @@ class similarity_sweep {
                     static_cast<unsigned>((t.cols + kColumns - 1) / kColumns));
     return launch(context_, kernels::gradient_tile<T>, grid, kernels::kGradientThreads, 0, t, sides,
                   g, static_cast<long long>(plan_.cols));
+  }
+
+  // The kept exponentials become the gradient.
+  status gradient_of_kept(const kernels::similarity_tile& t, std::int64_t row, int segment,
+                          std::int64_t col) noexcept {
+    const kernels::gradient_sides sides{m_.row_coefficients + row,
+                                        p_.symmetric ? m_.col_coefficients + col : nullptr};
+    const kernels::raw_rows<T> raw{rows_of(p_.queries, row),
+                                   rows_of(p_.segments[segment].keys, col)};
+    const std::int64_t chunks = similarity_extent::chunks_of(t.cols);
+    const dim3 grid(static_cast<unsigned>(blocks_of(t.rows, kernels::kKeptRows)),
+                    static_cast<unsigned>(std::min<std::int64_t>(chunks, 65535)));
+    const auto run = [&](auto kernel) noexcept {
+      return launch(context_, kernel, grid, kernels::kGradientThreads, 0, t, sides,
+                    kept_at(row, segment, col), raw);
+    };
+    return p_.symmetric ? run(kernels::gradient_of_kept<T, true>)
+                        : run(kernels::gradient_of_kept<T, false>);
   }
 
   // Rows [first, first + n) of a gradient, from sums whose row 0 is row `first`.
@@ -496,6 +575,7 @@ class similarity_sweep {
   const similarity_problem<T>& p_;
   gemm blas_;
   panel_plan plan_;
+  std::int64_t of_a_panel_ = 0;  // rows of the panel that is walked over
   similarity_memory m_ = {};
   kernels::call_arguments call_ = {};
 };

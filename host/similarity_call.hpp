@@ -13,6 +13,7 @@ void set_options(similarity_problem<T>& p, const Options& o, const vector<float>
   p.normalize = o.normalize;
   p.allow_tf32 = o.allow_tf32;
   p.accumulate = o.accumulate;
+  p.plan = o.plan;
   p.call.logarithm = o.log_scale.given();
   p.call.scale = argument(p.call.logarithm ? o.log_scale : o.temperature);
   // A mean divides by the number of rows, whatever their weights.
@@ -80,6 +81,9 @@ inline status check_blas(const char* function, const cuda& where) noexcept {
 // which the arithmetic of the plans knows nothing.
 inline bool possible(const similarity_shape& s) noexcept {
   constexpr std::int64_t kMost = std::int64_t{1} << 48;
+  const bool gradients = s.gradients || s.negative_gradients;
+  if (s.plan == similarity_plan::kept && s.element_bytes != 2) return false;
+  if (s.plan == similarity_plan::forward_only && gradients) return false;
   const auto exist = [&](std::int64_t rows) { return rows >= 0 && rows <= kMost / s.dimension; };
   return s.dimension > 0 && s.dimension <= kMost && s.element_bytes > 0 && exist(s.queries) &&
          exist(s.keys) && exist(s.negatives);

@@ -43,7 +43,7 @@ struct alignas(16) side_coefficients {
   float shift;
   float slope;
   float target;
-  float unused;
+  float best;  // the largest; shift is not below it
 };
 
 // Numbers of a whole call that are known only on the device.

@@ -6,10 +6,13 @@
 //   fold_tile      reads the tile once (4 bytes an element) and reduces it to row states and,
 //                  where asked, column states, from one exponential an element; merge_states
 //                  merges partial states in a fixed order
+//                  Where the exponentials are kept it writes them too, in 16 bits (4 + 2 bytes an
+//                  element, and 4 for the shift of each 256): similarity_kept.cuh turns them into G
 //   gradient_tile  reads it once and writes G_ij = dl_ij r_i c_j in the embeddings' type (4 + 2
 //                  bytes), the positive's -1 folded in before rounding
 #pragma once
 
+#include "kernels/kept_exponentials.cuh"
 #include "kernels/similarity_state.cuh"
 #include "kernels/vector_io.cuh"
 #include "kernels/warp.cuh"
@@ -79,16 +82,20 @@ struct fold_outputs {
   side_state* row_partials;  // [splits][rows]
   side_state* col_partials;  // [row blocks][cols], or null
   float* targets;            // [rows]: l of the positives that are met
+  kept_exponentials kept;
 };
 
 // Block (x, y): rows [32 x, 32 x + 32), the y-th split of the columns. A lane keeps the states of
 // its own columns of four rows; a row's shift is that lane's running maximum, and the columns use
 // the same exponentials, 2^(l - row shift) * 2^(row shift - column shift).
-template <bool kColumns>
+// Kept: the embeddings' type if the exponentials are kept. They are about the largest of 256
+// columns of their row then.
+template <bool kColumns, class Kept = void>
 __global__ void __launch_bounds__(kFoldThreads)
     fold_tile(const __grid_constant__ similarity_tile t, const __grid_constant__ fold_outputs out,
               int columns_of_split) {
   constexpr int kRows = kFoldRowsOfWarp, kSpan = kFoldColumnsOfLane;
+  constexpr bool kKeeps = !std::is_void_v<Kept>;
   __shared__ side_state of_warps[kColumns ? kFoldWarps : 1][kColumns ? kFoldColumns : 1];
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int block_row = static_cast<int>(blockIdx.x) * kFoldRows;
@@ -141,42 +148,53 @@ __global__ void __launch_bounds__(kFoldThreads)
       }
     }
 
-    float shift[kRows], e[kRows][kSpan];
+    float about[kRows], e[kRows][kSpan];  // the shift of these exponentials
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
-      float best = mine[i].best;
-      int index = mine[i].index;
+      float best = kKeeps ? -INFINITY : mine[i].best;
+      int index = kKeeps ? kNoIndex : mine[i].index;
 #pragma unroll
       for (int k = 0; k < kSpan; ++k) {
         const bool larger = x[i][k] > best;
         best = larger ? x[i][k] : best;
         index = larger ? t.col_index + column[k / 4] + k % 4 : index;
       }
-      shift[i] = shift_of(best);
-      const float shrink = exp2_approx(mine[i].shift - shift[i]);
+      about[i] = best;
+      if constexpr (kKeeps) {
+        about[i] = merge_lanes<32>(best, [](float a, float b) { return fmaxf(a, b); });
+      }
+      const float shift = shift_of(about[i]);
       float sum = 0.0f, moment = 0.0f;
 #pragma unroll
       for (int k = 0; k < kSpan; ++k) {
-        const float z = x[i][k] - shift[i];
+        const float z = x[i][k] - shift;
         e[i][k] = exp2_approx(z);
         sum += e[i][k];
         moment += z == -INFINITY ? 0.0f : e[i][k] * z;
       }
+      if constexpr (kKeeps) {
+        mine[i] = merge(mine[i], side_state{about[i], sum, moment, best, index});
+        continue;
+      }
+      const float shrink = exp2_approx(mine[i].shift - shift);
       mine[i].moment =
-          moved_moment(mine[i].moment, mine[i].sum, mine[i].shift, shift[i]) * shrink + moment;
+          moved_moment(mine[i].moment, mine[i].sum, mine[i].shift, shift) * shrink + moment;
       mine[i].sum = mine[i].sum * shrink + sum;
       mine[i].shift = best;
       mine[i].best = best;
       mine[i].index = index;
     }
 
+    if constexpr (kKeeps) {
+      out.kept.template store<Kept>(row, t.rows, first, (end + 7) / 8 * 8, about, e);
+    }
     if constexpr (kColumns) {
       float top = -INFINITY;  // of the rows' shifts: one for all columns of the lane
 #pragma unroll
-      for (int i = 0; i < kRows; ++i) top = fmaxf(top, mine[i].shift);
+      for (int i = 0; i < kRows; ++i) top = fmaxf(top, about[i]);
       float down[kRows];
 #pragma unroll
-      for (int i = 0; i < kRows; ++i) down[i] = exp2_approx(mine[i].shift - shift_of(top));
+      for (int i = 0; i < kRows; ++i) down[i] = exp2_approx(about[i] - shift_of(top));
 #pragma unroll
       for (int k = 0; k < kSpan; ++k) {
         side_state c = side_state::none();

@@ -139,6 +139,45 @@ TEST(InfoNceArguments, Shapes) {
   clip_refused("correct_texts.size is 2", [](auto& a) { a.out.correct_texts.size = 2; });
 }
 
+TEST(InfoNceArguments, PlansFitTheTypeAndTheOutputs) {
+  using culoss::similarity_plan;
+  const auto with = [](similarity_plan plan) { return [=](auto& a) { a.options.plan = plan; }; };
+  constexpr const char* kKept =
+      "plan is kept, which is for embeddings in half or bf16: others are not kept in 16 bits";
+  constexpr const char* kForward =
+      "plan is forward_only, but gradients of embeddings are asked for";
+  constexpr const char* kUnknown =
+      "plan must be automatic, forward_only, one_visit, recompute or kept";
+  for (const int value : {-1, 5, 1 << 20}) {
+    refused(kUnknown, with(static_cast<similarity_plan>(value)));
+    clip_refused(kUnknown, with(static_cast<similarity_plan>(value)));
+  }
+  refused<float>(kKept, with(similarity_plan::kept));
+  refused<double>(kKept, with(similarity_plan::kept));
+  clip_refused<double>(kKept, with(similarity_plan::kept));
+  refused<culoss::half>(kForward, with(similarity_plan::forward_only));
+  clip_refused(kForward, with(similarity_plan::forward_only));
+  // A gradient of the negatives is one, too.
+  refused(kForward, [](auto& a) {
+    a.options.plan = similarity_plan::forward_only;
+    a.out.grad_queries = a.out.grad_keys = {};
+  });
+  const auto accepted = [&]<class Arguments>(Arguments a, similarity_plan plan) {
+    a.options.plan = plan;
+    EXPECT_EQ(a.call().message(), std::string());
+  };
+  for (const similarity_plan plan :
+       {similarity_plan::automatic, similarity_plan::one_visit, similarity_plan::recompute}) {
+    accepted(info_nce_arguments<double>(), plan);
+    accepted(clip_arguments<float>(), plan);
+  }
+  accepted(info_nce_arguments<culoss::half>(), similarity_plan::kept);
+  accepted(clip_arguments<culoss::bf16>(), similarity_plan::kept);
+  info_nce_arguments<float> forward;
+  forward.out.grad_queries = forward.out.grad_keys = forward.out.grad_negatives = {};
+  accepted(forward, similarity_plan::forward_only);
+}
+
 TEST(InfoNceArguments, PositivesLieAmongTheKeys) {
   refused("positive_offset is 2: the positives of 2 rows must lie among 3 keys",
           [](auto& a) { a.options.positive_offset = 2; });

@@ -240,9 +240,15 @@ void check_common(const Memory& m, const std::string& rows) {
           "rows_counted.size is 0, must be 1 (it is one count)");
   refused([](Args& a) { a.out.grad_scale.data = a.out.loss.data; }, "grad_scale overlaps loss");
   refused([](Args& a) { a.out = {}; }, "no output is given");
+  refused([](Args& a) { a.options.plan = culoss::similarity_plan::forward_only; },
+          "plan is forward_only, but gradients of embeddings are asked for");
   if constexpr (kNarrow) {
     refused([](Args& a) { a.options.accumulate = true; },
             "accumulate is set, but a gradient is not float: it would be rounded again and again");
+  } else {
+    refused(
+        [](Args& a) { a.options.plan = culoss::similarity_plan::kept; },
+        "plan is kept, which is for embeddings in half or bf16: others are not kept in 16 bits");
   }
 
   if constexpr (Memory::kOnDevice) {

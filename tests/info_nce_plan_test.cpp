@@ -21,9 +21,19 @@ struct planned {
 };
 std::vector<planned> planned_calls() {
   const similarity_choice nce, clip{.symmetric = true}, masked{.masked = true};
+  similarity_choice kept_nce = masked, kept_clip{.symmetric = true, .masked = true};
+  kept_nce.plan = kept_clip.plan = similarity_plan::kept;
   std::vector<planned> all = {
       {masked, {.rows = 300, .keys = 1300, .negatives = 700, .dimension = 16, .offset = 900}},
-      {clip, {.rows = 600, .keys = 600, .dimension = 16}}};
+      {clip, {.rows = 600, .keys = 600, .dimension = 16}},
+      {kept_nce,
+       {.type = element::bfloat16,
+        .rows = 300,
+        .keys = 1300,
+        .negatives = 700,
+        .dimension = 16,
+        .offset = 900}},
+      {kept_clip, {.type = element::float16, .rows = 620, .keys = 620, .dimension = 16}}};
   if (!reduced_run()) {
     all.push_back(
         {nce,
@@ -117,13 +127,19 @@ TEST_F(info_nce_plan, is_the_one_that_the_query_names) {
     const similarity_results done = run(c, p, {.workspace = workspace});
     EXPECT_TRUE(done.status.ok()) << done.status.message();
     const std::int64_t folds = r.kernels("fold_tile"), gradients = r.kernels("gradient_tile");
+    const std::int64_t kept = r.kernels("gradient_of_kept");
     const std::int64_t products = r.calls("cublasGemmEx");
     EXPECT_GT(folds, 0);
-    if (gradients == 0) {
+    if (gradients + kept == 0) {
       EXPECT_EQ(products, folds);
       return similarity_plan::forward_only;
     }
-    // Two products from each gradient of a tile; its similarities kept, or computed twice.
+    if (kept > 0) {
+      EXPECT_EQ(gradients, 0);
+      EXPECT_EQ(products, folds + 2 * kept);
+      return similarity_plan::kept;
+    }
+    // Two products from each gradient of a tile; its similarities in memory, or computed twice.
     const bool twice = products == folds + 3 * gradients;
     EXPECT_TRUE(twice || products == folds + 2 * gradients) << products << " " << folds;
     return twice ? similarity_plan::recompute : similarity_plan::one_visit;
@@ -134,8 +150,9 @@ TEST_F(info_nce_plan, is_the_one_that_the_query_names) {
     const culoss::similarity_workspace w = workspace_of(each.choice, p);
     EXPECT_EQ(work(each.choice, p, kLeastWorkspace), w.least_plan);
     EXPECT_EQ(work(each.choice, p, kBestWorkspace), w.best_plan);
-    EXPECT_EQ(w.least_plan, similarity_plan::recompute);
-    EXPECT_EQ(w.best_plan, similarity_plan::one_visit);
+    const bool kept = each.choice.plan == similarity_plan::kept;
+    EXPECT_EQ(w.least_plan, kept ? similarity_plan::kept : similarity_plan::recompute);
+    EXPECT_EQ(w.best_plan, kept ? similarity_plan::kept : similarity_plan::one_visit);
     const similarity_choice forward = forward_only(each.choice);
     EXPECT_EQ(workspace_of(forward, p).least_plan, similarity_plan::forward_only);
     EXPECT_EQ(work(forward, p, kLeastWorkspace), similarity_plan::forward_only);

@@ -44,19 +44,39 @@
 //
 // On `cuda`: needs `blas`; asynchronous as core.hpp says, cuBLAS included; can be captured. Memory:
 // O((N + M + K) D + panel), where the panel is what the workspace allows: see info_nce_workspace.
-// Deterministic on one stream with one workspace size; another size gives another plan, whose
+// Deterministic on one stream with one workspace size; another size may give another plan, whose
 // results agree within the error bound. Outputs may not overlap anything: not in place.
 //
 // Errors, with nothing launched or written: as cross_entropy.hpp; also invalid_argument where blas
 // is null or empty, neither or both of temperature and log_scale are given, positives lie outside
 // the keys, the shapes differ in D, `accumulate` is asked of a 16-bit gradient, a gradient of
-// negatives is asked for without negatives, or ids are given for only one side; cublas_error,
-// naming the call.
+// negatives is asked for without negatives, ids are given for only one side, or the plan is kept and
+// embeddings are not of 16 bits, or forward_only and gradients are asked for; workspace_too_small
+// also where a given plan does not fit; cublas_error, naming the call.
 #pragma once
 
 #include <culoss/cublas.hpp>
 
 namespace culoss {
+
+// How a call on `cuda` with gradients goes through the similarity matrix; operations are those of
+// the matrix products, for N queries, M keys and D dimensions. `automatic` is the fastest that the
+// workspace holds, of those that are known to be the fastest: of kept nobody knows yet, so that it
+// runs only where it is asked for. Results of two plans agree within the error bound.
+enum class similarity_plan : int {
+  forward_only,  // no gradient is asked for: one product, 2 N M D operations
+  one_visit,     // each panel of rows is finished before the next: three products, 6 N M D; the
+                 // float similarities of a panel of rows (all rows for clip) are in the workspace
+  recompute,     // the similarities are computed twice: four products, 8 N M D; the least memory
+  kept,          // three products, 6 N M D: exp(l_ij - shift) is kept in 16 bits, with one float
+                 // shift for each 256 columns of a row, and turned into the gradient in place: half
+                 // the memory of one_visit, most of it written and read twice. The kept numbers
+                 // are rounded to the significand of half (11 bits) or, for bf16, to 9: a second
+                 // rounding of the gradient of each similarity but the positive's; loss, counts
+                 // and the scale's gradient come from the float similarities as ever. Embeddings
+                 // of 16 bits alone
+  automatic,
+};
 
 struct info_nce_options {
   culoss::reduction reduction = culoss::reduction::mean;
@@ -75,6 +95,7 @@ struct info_nce_options {
   vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
   bool accumulate = false;                 // gradients of the embeddings are added to (float only)
   bool allow_tf32 = false;
+  similarity_plan plan = similarity_plan::automatic;  // of a call with gradients, on `cuda`
   empty_batch empty = empty_batch::zero;
 };
 
@@ -102,6 +123,7 @@ struct clip_options {
   vector<const float> upstream_rows = {};
   bool accumulate = false;
   bool allow_tf32 = false;
+  similarity_plan plan = similarity_plan::automatic;  // of a call with gradients, on `cuda`
   empty_batch empty = empty_batch::zero;
 };
 
@@ -116,15 +138,8 @@ struct clip_outputs {
   vector<std::int64_t> rows_counted = {};    // [1]: N
 };
 
-// How a call goes through the similarity matrix.
-enum class similarity_plan : int {
-  forward_only,  // no gradient is asked for: one product, 2 N M D operations
-  one_visit,     // each panel of rows is finished before the next: three products, 6 N M D
-  recompute,     // the similarities are computed twice: four products, 8 N M D; the least memory
-};
-
-// What a call on `cuda` with these sizes can use. Fewer bytes than `least`: workspace_too_small.
-// More than `best` buys nothing.
+// What a call on `cuda` with these sizes and this plan can use. Fewer bytes than `least`:
+// workspace_too_small. More than `best` buys nothing.
 struct similarity_workspace {
   std::size_t least = 0;
   similarity_plan least_plan = similarity_plan::recompute;
@@ -134,9 +149,10 @@ struct similarity_workspace {
 
 struct similarity_shape {
   std::int64_t queries = 0, keys = 0, negatives = 0, dimension = 0;
-  int element_bytes = 2;            // of the embeddings
-  bool gradients = true;            // of queries or keys
-  bool negative_gradients = false;  // of the negatives
+  int element_bytes = 2;                              // of the embeddings
+  bool gradients = true;                              // of queries or keys
+  bool negative_gradients = false;                    // of the negatives
+  similarity_plan plan = similarity_plan::automatic;  // as in the options of the call
 };
 
 CULOSS_API similarity_workspace info_nce_workspace(const similarity_shape&) noexcept;

@@ -49,7 +49,7 @@ __device__ inline side_result finish_side(const side& s, long long i, float targ
   }
   const float q = sigmoid(-d);
   s.coefficients[i] = {shift_of(x.shift), alone && !isnan(d) ? 0.0f : weight * q / x.sum,
-                       -weight * q, 0.0f};
+                       -weight * q, x.best};
   if (s.correct != nullptr) {
     const long long index = s.first_index + i;
     s.correct[i] = !isnan(d) && (alone || target > x.best || (target == x.best && index < x.index));

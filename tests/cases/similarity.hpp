@@ -42,6 +42,7 @@ struct similarity_choice {
   bool accumulate = false;
   bool allow_tf32 = false;
   bool wide = false;  // gradients in float
+  culoss::similarity_plan plan = culoss::similarity_plan::automatic;
   // What is asked for.
   bool loss = true, queries = true, keys = true, negatives = true, scale_gradient = true;
   bool counts = true;
@@ -84,7 +85,8 @@ inline culoss::similarity_shape shape_of(const similarity_choice& c, const simil
           .dimension = p.dimension,
           .element_bytes = format_of(p.type).bytes,
           .gradients = c.queries || c.keys,
-          .negative_gradients = c.negatives && p.negatives > 0};
+          .negative_gradients = c.negatives && p.negatives > 0,
+          .plan = c.plan};
 }
 inline culoss::similarity_workspace workspace_of(const similarity_choice& c,
                                                  const similarity_numbers& p) {
@@ -283,6 +285,7 @@ class similarity_call : public similarity_call_base {
     }
     o.accumulate = c_.accumulate;
     o.allow_tf32 = c_.allow_tf32;
+    o.plan = c_.plan;
     o.empty = c_.empty;
   }
 

@@ -66,10 +66,13 @@ inline std::string describe(const similarity_choice& c, const similarity_numbers
          text(p.dimension) + ", offset " + text(p.offset) + (c.normalize ? ", normalize" : "") +
          (c.in_batch ? "" : ", not in_batch") + (c.masked ? ", masked" : "") +
          (c.log_scale ? ", log_scale" : "") + (c.wide ? ", wide" : "") +
-         (c.accumulate ? ", accumulate" : "") + (c.row_weights ? ", row_weights" : "") +
-         ", reduction " + text(static_cast<int>(c.reduction)) + ", upstream " +
-         text(static_cast<int>(c.upstream)) + ", normalizer " +
-         text(static_cast<int>(c.normalizer));
+         (c.accumulate ? ", accumulate" : "") +
+         (c.plan != culoss::similarity_plan::automatic
+              ? ", plan " + text(static_cast<std::int64_t>(c.plan))
+              : "") +
+         (c.row_weights ? ", row_weights" : "") + ", reduction " +
+         text(static_cast<int>(c.reduction)) + ", upstream " + text(static_cast<int>(c.upstream)) +
+         ", normalizer " + text(static_cast<int>(c.normalizer));
 }
 
 // Everything that is wrong with the results, or nothing.

@@ -18,6 +18,11 @@ inline double scale_of(const similarity_choice& c, const similarity_numbers& p) 
   return c.log_scale ? std::exp(given) : 1 / given;
 }
 
+// The reference goes no way through the matrix, and keeps nothing in 16 bits.
+inline similarity_choice in_double(similarity_choice c) {
+  c.plan = culoss::similarity_plan::automatic;
+  return c;
+}
 inline similarity_numbers in_double(similarity_numbers p) {
   p.type = element::float64;
   return p;
@@ -29,9 +34,10 @@ class similarity_expectation {
       : c_(c),
         p_(p),
         a_(similarity_arithmetic_of(where, p.type)),
+        kept_(where == space::cuda && c.plan == culoss::similarity_plan::kept),
         scale_(scale_of(c, p)),
         columns_(p.k),
-        exact_(run(c, in_double(p), {.where = space::cpu})) {
+        exact_(run(in_double(c), in_double(p), {.where = space::cpu})) {
     if (!exact_.status.ok()) throw std::runtime_error(exact_.status.message());
     columns_.insert(columns_.end(), p.n.begin(), p.n.end());
     const embedding_rows q(p.q, p.rows, p.dimension, c.normalize);
@@ -143,6 +149,8 @@ class similarity_expectation {
     const double smaller = static_cast<double>(p_.dimension) / 32 + 24;
     const double of_rows = (2 * static_cast<double>(s.cols) + smaller) * u;
     const double of_cols = (2 * static_cast<double>(s.rows) + smaller) * u;
+    const similarity_arithmetic of_row = kept_ ? with_kept(a_, p_.type, false) : a_;
+    const similarity_arithmetic of_column = kept_ ? with_kept(a_, p_.type, true) : a_;
     query_errors_.assign(p_.q.size(), 0.0);
     column_errors_.assign(columns_.size(), 0.0);
     for (std::int64_t i = 0; i < s.rows; ++i) {
@@ -152,16 +160,17 @@ class similarity_expectation {
         const double norms = q.r(i) * k.r(j);
         const bool positive = j == i + p_.offset;
         double size = 0, error = 0;
-        const auto add = [&](const side_bounds& side, double weight) {
+        const auto add = [&](const side_bounds& side, double weight,
+                             const similarity_arithmetic& a) {
           if (side.sum == 0) return;
           const double l = s.l[s.at(i, j)];
           const double p = positive ? side.q : side.p(l);
           size += std::fabs(weight) * p;
           error += std::fabs(weight) * (positive ? p * (side.q_error + 6 * u) + a_.flush
-                                                 : side.p_error(l, s.error[s.at(i, j)], a_));
+                                                 : side.p_error(l, s.error[s.at(i, j)], a));
         };
-        add(rows_[index(i)], c_.symmetric ? weights_[index(i)] / 2 : weights_[index(i)]);
-        if (c_.symmetric) add(cols_[index(j)], weights_[index(j)] / 2);
+        add(rows_[index(i)], c_.symmetric ? weights_[index(i)] / 2 : weights_[index(i)], of_row);
+        if (c_.symmetric) add(cols_[index(j)], weights_[index(j)] / 2, of_column);
         // Positives that are in no tile stay float.
         const bool tiled = !positive || c_.in_batch;
         error = norms * (error + size * (6 * u + (tiled ? a_.tile : 0)));
@@ -213,6 +222,7 @@ class similarity_expectation {
   const similarity_choice& c_;
   const similarity_numbers& p_;
   similarity_arithmetic a_;
+  bool kept_;
   double scale_, divisor_ = 1, largest_weight_ = 0;
   std::vector<double> columns_;  // keys, then negatives
   similarity_results exact_;

@@ -69,6 +69,22 @@ void judge_gradient(predicate& says, const char* name, const culoss::gradient_ma
   says.require(!accumulate || !kNarrow || g.wide, "accumulate");
 }
 
+// Mostly one that the type has.
+template <class T>
+culoss::similarity_plan some_plan(source& from) {
+  using culoss::similarity_plan;
+  if (kSizeof<T> == 2 && from.coin()) return similarity_plan::kept;
+  return from.byte() < 192 ? similarity_plan::automatic : from.enumerator<similarity_plan>(5);
+}
+template <class T, class... Gradients>
+void judge_plan(predicate& says, culoss::similarity_plan plan, const Gradients&... gradients) {
+  const auto number = static_cast<int>(plan);
+  constexpr int kForward = 0, kKept = 3, kLast = 4;
+  says.require(number >= 0 && number <= kLast, "plan");
+  says.require(number != kKept || kSizeof<T> == 2, "plan");
+  says.require(number != kForward || (gradients.empty() && ...), "plan");
+}
+
 std::int64_t some_rows(source& from) { return from.pick<std::int64_t>({3, 1, 2, 0, 4, 5}); }
 
 template <class T>
@@ -106,6 +122,7 @@ struct info_nce {
     out.grad_scale = from.optional_vector<real>(1);
     out.correct = from.optional_vector<std::int64_t>(1);
     out.rows_counted = from.optional_vector<std::int64_t>(1);
+    options.plan = some_plan<T>(from);
   }
 
   std::string function() const { return "info_nce"; }
@@ -118,7 +135,8 @@ struct info_nce {
                 .dimension = queries.cols,
                 .element_bytes = static_cast<int>(kSizeof<T>),
                 .gradients = !out.grad_queries.empty() || !out.grad_keys.empty(),
-                .negative_gradients = !out.grad_negatives.empty()})
+                .negative_gradients = !out.grad_negatives.empty(),
+                .plan = options.plan})
         .least;
   }
   void judge(predicate& says) const {
@@ -134,6 +152,7 @@ struct info_nce {
                  "positive_offset");
     culoss_fuzz::judge(says, options, rows);
     judge_ids(says);
+    judge_plan<T>(says, options.plan, out.grad_queries, out.grad_keys, out.grad_negatives);
     says.loss("loss", out.loss, options.reduction, rows);
     judge_gradient(says, "grad_queries", out.grad_queries, queries, options.accumulate);
     judge_gradient(says, "grad_keys", out.grad_keys, keys, options.accumulate);
@@ -187,17 +206,18 @@ struct clip {
     out.correct_images = from.optional_vector<std::int64_t>(1);
     out.correct_texts = from.optional_vector<std::int64_t>(1);
     out.rows_counted = from.optional_vector<std::int64_t>(1);
+    options.plan = some_plan<T>(from);
   }
 
   std::string function() const { return "clip"; }
   culoss::cublas* blas() const { return handle; }
   std::size_t scratch() const {
-    return culoss::clip_workspace(
-               {.queries = images.rows,
-                .keys = texts.rows,
-                .dimension = images.cols,
-                .element_bytes = static_cast<int>(kSizeof<T>),
-                .gradients = !out.grad_images.empty() || !out.grad_texts.empty()})
+    return culoss::clip_workspace({.queries = images.rows,
+                                   .keys = texts.rows,
+                                   .dimension = images.cols,
+                                   .element_bytes = static_cast<int>(kSizeof<T>),
+                                   .gradients = !out.grad_images.empty() || !out.grad_texts.empty(),
+                                   .plan = options.plan})
         .least;
   }
   void judge(predicate& says) const {
@@ -206,6 +226,7 @@ struct clip {
     says.view("texts", texts, images, access::read);
     culoss_fuzz::judge(says, options, rows);
     says.optional("ids", options.ids, rows);
+    judge_plan<T>(says, options.plan, out.grad_images, out.grad_texts);
     says.loss("loss", out.loss, options.reduction, rows);
     judge_gradient(says, "grad_images", out.grad_images, images, options.accumulate);
     judge_gradient(says, "grad_texts", out.grad_texts, texts, options.accumulate);

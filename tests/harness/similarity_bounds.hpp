@@ -29,7 +29,20 @@ struct similarity_arithmetic {
   double tile_least;  // ... and absolute, of the largest |G| of its row's and column's norms
   double slice;       // columns of the longest run that one thread reduces
   bool shared_shift;  // columns share the rows' exponentials
+  double kept = 0;    // of a gradient from kept exponentials but the positive's: their rounding ...
+  double lost = 0;    // ... and what of p may be lost to their range, of 1 - p_t
 };
+
+// What the plan `kept` adds: E is rounded to 11 bits for half, to 9 for bf16, and multiplied by a
+// second exponential, whose argument may lie as far above 0 as E's own lies below. What is rounded to
+// 0 lies that many bits below its row's maximum, or so many below its column's.
+inline similarity_arithmetic with_kept(similarity_arithmetic a, element type, bool column) {
+  const bool half = type == element::float16;
+  const double range = half ? 62 : 126, negligible = half ? 38 : 60;
+  a.kept = (half ? 0x1p-11 : 0x1p-9) + a.exp_error + 2 * a.u * (1 + 2 * range * std::log(2.0));
+  a.lost = std::exp2(-(column ? negligible : range));
+  return a;
+}
 
 inline similarity_arithmetic similarity_arithmetic_of(space where, element type) {
   if (where == space::cpu) return {0x1p-53, 0x1p-52, 0x1p-52, 0x1p-1022, 0, 0, 1, false};
@@ -94,11 +107,11 @@ struct side_bounds {
 
   double pi(double l) const { return std::exp(l - max) / sum; }
   double p(double l) const { return q * pi(l); }
-  // Error of p_j from a similarity that was computed again.
+  // Error of p_j from a similarity that was computed again, or from an exponential that was kept.
   double p_error(double l, double error, const similarity_arithmetic& a) const {
     return p(l) * (q_error + delta + error + a.exp_error + 2 * a.u * (std::fabs(l - max) + far) +
-                   6 * a.u) +
-           a.flush;
+                   6 * a.u + a.kept) +
+           a.flush + q * a.lost;
   }
 };
 

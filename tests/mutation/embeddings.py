@@ -65,10 +65,10 @@ MUTANTS = [
     # A row's loss and coefficients.
     Mutant('rounded-positive-minus-one', NCE, 'the positive\'s probability is rounded before the 1 '
            'is taken off', 's.coefficients[i] = {shift_of(x.shift), alone && !isnan(d) ? 0.0f : '
-           'weight * q / x.sum,\n                       -weight * q, 0.0f};',
+           'weight * q / x.sum,\n                       -weight * q, x.best};',
            's.coefficients[i] = {shift_of(x.shift), alone && !isnan(d) ? 0.0f : weight * q / '
            'x.sum,\n                       weight * (to_float(__float2bfloat16_rn(sigmoid(d))) - '
-           '1.0f), 0.0f};', 'info_nce_accuracy.emulated.random'),
+           '1.0f), x.best};', 'info_nce_accuracy.emulated.random'),
     Mutant('moment-about-the-shift', NCE, 'the scale\'s gradient forgets the positive',
            'mean = x.moment / x.sum - above;', 'mean = x.moment / x.sum;'),
     Mutant('margin-in-bits', NCE, 'the margin of the positive is left in powers of two',

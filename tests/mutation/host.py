@@ -125,7 +125,7 @@ MUTANTS = [
            'v.require(!options.temperature.given() || !options.log_scale.given(),',
            'v.require(true,'),
     Mutant('narrow-accumulation', NCE, 'a 16-bit gradient is accumulated',
-           'v.require(!accumulate || g.wide || !kNarrow,', 'v.require(true,'),
+           'v.require(!accumulate || g.wide || !is_narrow<T>,', 'v.require(true,'),
     Mutant('key-ids-without-query-ids', NCE, 'ids of keys alone pass',
            'v.require(masked || rows == 0 || (options.key_ids.empty() && '
            'options.negative_ids.empty()),',

@@ -266,15 +266,15 @@ MUTANTS = [
            'std::is_same_v<T, __half> ? 16384.0f : 1.0f;', '1.0f;',
            'info_nce_special_values info_nce_accuracy.emulated.random'),
     Mutant('tile-memory-short', SWEEP, 'the workspace holds a tile a row short',
-           'm.s = c.take<float>(plan.rows * (whole ? columns : plan.cols));',
-           'm.s = c.take<float>((plan.rows - 8) * (whole ? columns : plan.cols));',
+           'm.s = c.take<float>(plan.tile_rows * (whole ? columns : plan.cols));',
+           'm.s = c.take<float>((plan.tile_rows - 8) * (whole ? columns : plan.cols));',
            'info_nce_plan info_nce_plan.asan'),
     Mutant('column-partials-short', SWEEP, 'partial column states of one block are left out',
            'e.symmetric ? blocks *', 'e.symmetric ? (blocks - 1) *', 'info_nce_plan'),
     Mutant('best-plan-regardless', SWEEP, 'the plan does not look at the workspace',
            'given ? where.workspace.bytes : SIZE_MAX', 'SIZE_MAX', 'info_nce_plan'),
     Mutant('last-panel-forgotten', SWEEP, 'the last panel is as large as the others',
-           'return std::min(plan_.rows, rows() - row);', 'return plan_.rows;', 'info_nce_plan'),
+           'return std::min(of_a_panel_, rows() - row);', 'return of_a_panel_;', 'info_nce_plan'),
 
     # Options of the similarity losses.
     Mutant('normalize-ignored', SIMILARITY_CALL, 'rows are not normalized',

@@ -37,6 +37,7 @@ LIKELY_KILLERS = [
      'info_nce_accuracy.emulated.random info_nce_plan'),
     ('kernels/*info_nce*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
+    ('kernels/*kept*', 'info_nce_kept info_nce_kept.watch'),
     ('kernels/*similarity*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
     ('kernels/*embedding*', 'pitch info_nce_edge info_nce_special_values '
