@@ -279,14 +279,8 @@ class cross_entropy_targets_case : public loss_case {
     make_targets(p, shape.seed);
     return p;
   }
-  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override {
-    return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
-      return std::make_unique<target_invocation<T>>(choice_, p, how);
-    });
-  }
-  std::vector<expectation> bound(const problem& p, space where) const override {
-    return bound_cross_entropy_targets(choice_, p, where);
-  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override;
+  std::vector<expectation> bound(const problem& p, space where) const override;
   bool returns(std::size_t output, mode m) const override {
     const bool given[] = {
         true, returns_gradient(m),  returns_second_gradient(m), choice_.more_outputs,

@@ -164,14 +164,8 @@ class entropy_case : public loss_case {
     }
     return p;
   }
-  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override {
-    return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
-      return std::make_unique<entropy_invocation<T>>(choice_, p, how);
-    });
-  }
-  std::vector<expectation> bound(const problem& p, space where) const override {
-    return bound_entropy(choice_, p, where);
-  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override;
+  std::vector<expectation> bound(const problem& p, space where) const override;
   bool returns(std::size_t output, mode m) const override {
     return output == 1 ? returns_gradient(m) : returns_values(m);
   }

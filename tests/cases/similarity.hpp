@@ -339,14 +339,9 @@ class similarity_call : public similarity_call_base {
   std::size_t scratch_bytes_ = 0;
 };
 
-inline std::unique_ptr<similarity_call_base> prepare(const similarity_choice& c,
-                                                     const similarity_numbers& p,
-                                                     const similarity_execution& how = {}) {
-  return with_type(p.type,
-                   [&]<class T>(std::type_identity<T>) -> std::unique_ptr<similarity_call_base> {
-                     return std::make_unique<similarity_call<T>>(c, p, how);
-                   });
-}
+std::unique_ptr<similarity_call_base> prepare(const similarity_choice& c,
+                                              const similarity_numbers& p,
+                                              const similarity_execution& how = {});
 
 inline similarity_results run(const similarity_choice& c, const similarity_numbers& p,
                               const similarity_execution& how = {}) {

@@ -89,11 +89,7 @@ class smooth_labels_case : public loss_case {
     for (double& x : p.x) x = std::isfinite(x) ? x : 0;
     return p;
   }
-  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override {
-    return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
-      return std::make_unique<smooth_labels_invocation<T>>(choice_, p, how);
-    });
-  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override;
   bool returns(std::size_t, mode) const override { return true; }
   // (1 - s) q + s / C: three roundings of a factor each, and the sum's.
   std::vector<expectation> bound(const problem& p, space where) const override {

@@ -168,11 +168,7 @@ class softmax_case : public loss_case {
     }
     return p;
   }
-  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override {
-    return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
-      return std::make_unique<softmax_invocation<T>>(choice_, p, how);
-    });
-  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override;
 
   bool returns(std::size_t, mode) const override { return true; }
   std::vector<expectation> bound(const problem& p, space where) const override {

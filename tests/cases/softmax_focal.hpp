@@ -154,14 +154,8 @@ class softmax_focal_case : public loss_case {
     choice_.complete(p);
     return p;
   }
-  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override {
-    return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
-      return std::make_unique<softmax_focal_invocation<T>>(choice_, p, how);
-    });
-  }
-  std::vector<expectation> bound(const problem& p, space where) const override {
-    return bound_softmax_focal(choice_, p, where);
-  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override;
+  std::vector<expectation> bound(const problem& p, space where) const override;
   bool returns(std::size_t output, mode m) const override {
     if (output == 1) return returns_gradient(m);
     return returns_values(m) && (output < 3 || choice_.more_outputs);

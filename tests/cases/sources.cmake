@@ -1,0 +1,12 @@
+# What of the cases is compiled once instead of in every test: the calls of all types.
+set(CULOSS_CASE_SOURCES
+    cross_entropy.cpp
+    cross_entropy_targets.cpp
+    entropy.cpp
+    nll.cpp
+    sigmoid_focal.cpp
+    similarity.cpp
+    smooth_labels.cpp
+    softmax.cpp
+    softmax_focal.cpp)
+list(TRANSFORM CULOSS_CASE_SOURCES PREPEND ${CMAKE_CURRENT_LIST_DIR}/)
