@@ -92,4 +92,20 @@ status clip(const cuda&, matrix<const bf16>, matrix<const bf16>, const clip_outp
   return without_cuda("clip");
 }
 
+mined_triplet_workspace_bytes mined_triplet_workspace(const mined_triplet_shape&) noexcept {
+  return {};
+}
+status mined_triplet(const cuda&, matrix<const float>, label_view,
+                     const mined_triplet_outputs<float>&, const mined_triplet_options&) noexcept {
+  return without_cuda("mined_triplet");
+}
+status mined_triplet(const cuda&, matrix<const half>, label_view,
+                     const mined_triplet_outputs<half>&, const mined_triplet_options&) noexcept {
+  return without_cuda("mined_triplet");
+}
+status mined_triplet(const cuda&, matrix<const bf16>, label_view,
+                     const mined_triplet_outputs<bf16>&, const mined_triplet_options&) noexcept {
+  return without_cuda("mined_triplet");
+}
+
 }  // namespace culoss

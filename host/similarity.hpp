@@ -50,8 +50,11 @@ struct similarity_problem {
   }
 };
 
+struct similarity_memory;
+
 // What of a problem decides how much memory it takes.
 struct similarity_extent {
+  using memory = similarity_memory;
   std::int64_t rows = 0, dimension = 0;
   std::int64_t keys[2] = {};    // of the segments
   std::int64_t widths[2] = {};  // columns of similarities
@@ -132,10 +135,10 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
 }
 
 // The best plan that the bytes hold; the one that needs least where they hold none.
-inline panel_plan choose_plan(const similarity_extent& e, std::size_t bytes,
-                              std::size_t& needed) noexcept {
-  plan_ladder ladder = e.ladder();
-  similarity_memory unused;
+template <class Extent>
+panel_plan choose_plan(const Extent& e, std::size_t bytes, std::size_t& needed) noexcept {
+  auto ladder = e.ladder();
+  typename Extent::memory unused;
   panel_plan plan = ladder.plan();
   needed = carve(nullptr, e, plan, unused);
   while (needed > bytes && !ladder.last()) {
@@ -149,10 +152,11 @@ inline panel_plan choose_plan(const similarity_extent& e, std::size_t bytes,
   return plan;
 }
 
-inline similarity_workspace workspace_of(const similarity_extent& e) noexcept {
+template <class Extent>
+similarity_workspace workspace_of(const Extent& e) noexcept {
   similarity_workspace w;
-  similarity_memory unused;
-  const plan_ladder ladder = e.ladder();
+  typename Extent::memory unused;
+  const auto ladder = e.ladder();
   w.best_plan = ladder.plan().kind;
   w.best = carve(nullptr, e, ladder.plan(), unused);
   w.least_plan = choose_plan(e, 0, w.least).kind;

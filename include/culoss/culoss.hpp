@@ -7,5 +7,6 @@
 #include <culoss/divergence.hpp>
 #include <culoss/focal.hpp>
 #include <culoss/info_nce.hpp>
+#include <culoss/mined_triplet.hpp>
 #include <culoss/nll.hpp>
 #include <culoss/softmax.hpp>
