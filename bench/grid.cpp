@@ -29,7 +29,8 @@ const char* name_of(mode value) {
 }
 const char* name_of(cache_state value) { return value == cache_state::cold ? "cold" : "hot"; }
 const char* name_of(room value) {
-  return value == room::best ? "best" : value == room::recompute ? "recompute" : "reference";
+  constexpr const char* kNames[] = {"best", "recompute", "kept", "reference"};
+  return kNames[static_cast<int>(value)];
 }
 
 std::string sweep_row::name() const {

@@ -56,9 +56,10 @@ enum class mode {
 // cold: each call works on other memory than the last ones, so that nothing of it is in the cache.
 enum class cache_state { cold, hot };
 
-// The workspace of a loss over similarities: all that buys something; what computing them twice
-// needs to run well, where that is less; none, on the CPU.
-enum class room { best, recompute, none };
+// The workspace of a loss over similarities: all that buys something, whatever the library makes of
+// it; what it needs to run well where it is asked to compute them twice, or to keep exponentials in
+// 16 bits; none, on the CPU.
+enum class room { best, recompute, kept, none };
 
 // Memory that all rows share. Numbers that nothing may write to, standard normal or uniform in
 // [0, 1); outputs; a second output or a workspace.

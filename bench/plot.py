@@ -185,7 +185,7 @@ def by_similarities(sweep, rows, peers):
     """Throughput of the losses over similarities, against batch size and number of negatives."""
     on_gpu = sweep["execution"] == "cuda"
     unit, unit_name = (1e12, "TFLOP/s") if on_gpu else (1e9, "GFLOP/s")
-    rows = [r for r in rows if r["workspace"] != "recompute"]
+    rows = [r for r in rows if r["workspace"] not in ("recompute", "kept")]
     in_batch = [r for r in rows if r["negatives"] == 0 and r["keys"] == r["batch"]]
     queue = of(rows, loss="info_nce_queue")
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.9), layout="constrained", sharey=True)

@@ -1,9 +1,6 @@
 #include "bench/similarity_grid.hpp"
 
 #include <algorithm>
-#include <culoss/info_nce.hpp>
-
-#include "host/similarity_plan.hpp"
 
 namespace culoss::bench {
 namespace {
@@ -31,7 +28,7 @@ std::vector<std::int64_t> powers(std::int64_t first, std::int64_t last, std::int
 }
 
 std::vector<block> cuda_blocks(form wanted) {
-  const std::vector<room> best{room::best}, rooms{room::best, room::recompute};
+  const std::vector<room> best{room::best}, rooms{room::best, room::recompute, room::kept};
   // One size each of what is trained: SimCLR, CLIP, MoCo, BASIC.
   std::vector<block> blocks{
       {loss::info_nce, kFused, kBf16, {8192}, kNone, {128, 512}, best},
@@ -61,6 +58,7 @@ std::vector<block> cuda_blocks(form wanted) {
       {loss::info_nce_queue, kFused, kBf16, {256}, powers(256, kMillion, 4), {128}, best});
   blocks.push_back({loss::info_nce, kFused, kBf16, {8192}, {4096, 65536, kMillion}, {512}, best});
   for (const loss which : {loss::info_nce, loss::clip}) {
+    blocks.push_back({which, kFused, kBf16, {256}, kNone, {512}, rooms});
     blocks.push_back({which, kFused, kBf16, {8192}, kNone, {512, 1024}, rooms});
     blocks.push_back({which, kFused, kBf16, {8192, 32768}, kNone, {128, 256, 768, 1024}, best});
     blocks.push_back({which, {mode::forward}, kBf16, {256, 2048, 8192, 32768}, kNone, {512}, best});
@@ -98,34 +96,29 @@ bool is_queue(const sweep_row& row) { return row.loss == loss::info_nce_queue; }
 // Columns of similarities.
 std::int64_t width(const sweep_row& row) { return (is_queue(row) ? 0 : row.cols) + row.negatives; }
 
-similarity_workspace workspace_of(const sweep_row& row) {
+similarity_plan asked_of(const sweep_row& row) {
+  return row.room == room::recompute ? similarity_plan::recompute
+         : row.room == room::kept    ? similarity_plan::kept
+                                     : similarity_plan::automatic;
+}
+
+similarity_workspace workspace_of(const sweep_row& row, similarity_plan plan) {
   const similarity_shape shape{.queries = row.rows,
                                .keys = row.cols,
                                .negatives = row.negatives,
                                .dimension = row.dimension,
                                .element_bytes = culoss_test::format_of(row.type).bytes,
-                               .gradients = row.mode == mode::fused};
+                               .gradients = row.mode == mode::fused,
+                               .plan = plan};
   return row.loss == loss::clip ? clip_workspace(shape) : info_nce_workspace(shape);
 }
 
-// Bytes with which the library computes the similarities twice, in panels of the size it prefers;
-// 0 where it would not: best is that already, or they suffice to finish smaller panels at once.
-std::size_t recompute_bytes(const sweep_row& row) {
-  const similarity_workspace w = workspace_of(row);
-  if (row.mode == mode::forward || w.best_plan == similarity_plan::recompute) return 0;
-  const auto panel_bytes = [&](const detail::panel_plan& plan) {
-    const std::int64_t similarity = 4 + culoss_test::format_of(row.type).bytes;
-    return static_cast<std::size_t>(plan.rows * (plan.cols * similarity + 4 * row.dimension));
-  };
-  detail::plan_ladder ladder(row.rows, width(row), row.dimension, true, row.loss == loss::clip);
-  std::size_t one_visit = 0;
-  for (; ladder.plan().kind == similarity_plan::one_visit; ladder.next()) {
-    one_visit = panel_bytes(ladder.plan());
-  }
-  constexpr std::size_t kPartialStates = std::size_t{16} << 20;  // more than the panels' take
-  const std::size_t recompute = panel_bytes(ladder.plan()) + kPartialStates;
-  while (!ladder.last()) ladder.next();
-  return panel_bytes(ladder.plan()) + recompute < one_visit ? w.least + recompute : 0;
+// Whether this plan is another than the one that the library chooses, and there is such a plan.
+bool is_another(const sweep_row& row) {
+  const similarity_plan plan = asked_of(row);
+  if (plan == similarity_plan::automatic) return true;
+  return row.mode == mode::fused && workspace_of(row, plan).best > 0 &&
+         workspace_of(row, similarity_plan::automatic).best_plan != plan;
 }
 
 std::size_t input_bytes(const sweep_row& row) {
@@ -149,7 +142,7 @@ std::vector<sweep_row> similarity_rows(form wanted, const device_description& on
                 row.negatives = negatives;
                 row.dimension = dimension;
                 row.room = space;
-                if (space != room::recompute || recompute_bytes(row) > 0) rows.push_back(row);
+                if (is_another(row)) rows.push_back(row);
               }
             }
           }
@@ -177,15 +170,12 @@ similarity_work work_of(const sweep_row& row) {
     work.plan = "reference";
     return work;
   }
-  const similarity_workspace w = workspace_of(row);
-  const bool best = row.room == room::best;
-  work.workspace_bytes = best ? w.best : recompute_bytes(row);
-  if (!best || w.best_plan == similarity_plan::recompute) {
-    work.plan = "recompute";
-    work.flop += similarities;
-  } else {
-    work.plan = fused ? "one_visit" : "forward_only";
-  }
+  work.asked = asked_of(row);
+  const similarity_workspace w = workspace_of(row, work.asked);
+  constexpr const char* kNames[] = {"forward_only", "one_visit", "recompute", "kept"};
+  work.workspace_bytes = w.best;
+  work.plan = kNames[static_cast<int>(w.best_plan)];
+  if (w.best_plan == similarity_plan::recompute) work.flop += similarities;
   return work;
 }
 

@@ -1,6 +1,7 @@
 // The rows of the sweep over similarities: their sizes, operations, workspace and plan.
 #pragma once
 
+#include <culoss/info_nce.hpp>
 #include <vector>
 
 #include "bench/grid.hpp"
@@ -15,6 +16,7 @@ struct similarity_work {
   double least_flop = 0;  // each product once
   double flop = 0;        // by the plan, which may do the first product twice
   const char* plan = "";
+  similarity_plan asked = similarity_plan::automatic;  // in the options
   std::size_t workspace_bytes = 0, output_bytes = 0;
 };
 similarity_work work_of(const sweep_row& row);

@@ -37,7 +37,8 @@ class similarity_operation final : public operation {
       if (fused) outputs.grad_images = gradient(0, row_.rows);
       if (fused) outputs.grad_texts = gradient(row_.rows, row_.cols);
       call_on<T>(where_, [&](const auto& where) {
-        return clip(where, queries(), keys(), outputs, {.temperature = kTemperature});
+        return clip(where, queries(), keys(), outputs,
+                    {.temperature = kTemperature, .plan = asked()});
       });
     } else {
       info_nce_outputs<T> outputs{.loss = {mean_loss(), 1}};
@@ -45,6 +46,7 @@ class similarity_operation final : public operation {
       if (fused) outputs.grad_keys = gradient(row_.rows, row_.cols);
       info_nce_options options{.temperature = kTemperature};
       options.in_batch = in_batch();
+      options.plan = asked();
       call_info_nce(queries(), keys(), outputs, options);
     }
   }
@@ -69,6 +71,7 @@ class similarity_operation final : public operation {
   static constexpr int kEmbeddings = 0, kGradients = 1, kWorkspace = 2;  // regions
 
   bool symmetric() const { return row_.loss == loss::clip; }
+  similarity_plan asked() const { return work_of(row_).asked; }
   bool in_batch() const { return row_.loss != loss::info_nce_queue; }
   double weight() const {  // of a row's loss in each direction
     return (symmetric() ? 0.5 : 1) / static_cast<double>(row_.rows);
@@ -121,6 +124,11 @@ class similarity_operation final : public operation {
     a.shared_shift = on_device && side == 1;
     if (on_device && side == 1) a.slice = 32;
     return a;
+  }
+  // Likewise, of what becomes of it in a gradient.
+  culoss_test::similarity_arithmetic gradient_arithmetic(int side) const {
+    const auto a = arithmetic(side);
+    return row_.room == room::kept ? culoss_test::with_kept(a, row_.type, side == 1) : a;
   }
   worst_side worst(int side) const {
     const std::int64_t columns = row_.cols + row_.negatives;
@@ -177,7 +185,8 @@ class similarity_operation final : public operation {
         d.value += weight() * (positive ? -o.q : o.p(l));
         d.error +=
             weight() * (positive ? o.q * (o.q_error + 6 * a.u) + a.flush
-                                 : o.p_error(l, similarity_error(l, kScale, row_.dimension, a), a));
+                                 : o.p_error(l, similarity_error(l, kScale, row_.dimension, a),
+                                             gradient_arithmetic(side)));
       }
       d.in_tile = !positive || in_batch();
       return d;
@@ -202,7 +211,7 @@ class similarity_operation final : public operation {
   sampled_similarities::derivative from_losses(const sampled_similarities& s, int side,
                                                const std::vector<double>& losses,
                                                const std::vector<double>& target) const {
-    return [&, a = arithmetic(side), w = worst(side)](std::size_t i, std::int64_t j) {
+    return [&, a = gradient_arithmetic(side), w = worst(side)](std::size_t i, std::int64_t j) {
       similarity_derivative d;
       const auto k = static_cast<std::size_t>(j);
       if (k >= losses.size()) return d;
@@ -212,7 +221,8 @@ class similarity_operation final : public operation {
       const double p = std::exp((positive ? 0 : s.l(i, j) - target[k]) - losses[k]);
       const double q = -std::expm1(-losses[k]);
       d.value = weight() * (positive ? -q : p);
-      d.error = weight() * (positive ? q * (w.q_error + 6 * a.u) : p * w.p_error) +
+      d.error = weight() *
+                    (positive ? q * (w.q_error + 6 * a.u) : p * (w.p_error + a.kept) + q * a.lost) +
                 weight() * (p * of_loss + a.flush);
       return d;
     };
