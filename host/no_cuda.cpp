@@ -65,6 +65,7 @@ status cublas::borrow(cublasContext*, workspace) noexcept { return without_cuda(
 
 similarity_workspace info_nce_workspace(const similarity_shape&) noexcept { return {}; }
 similarity_workspace clip_workspace(const similarity_shape&) noexcept { return {}; }
+similarity_workspace siglip_workspace(const similarity_shape&) noexcept { return {}; }
 
 status info_nce(const cuda&, matrix<const float>, matrix<const float>, matrix<const float>,
                 const info_nce_outputs<float>&, const info_nce_options&) noexcept {
@@ -106,6 +107,19 @@ status mined_triplet(const cuda&, matrix<const half>, label_view,
 status mined_triplet(const cuda&, matrix<const bf16>, label_view,
                      const mined_triplet_outputs<bf16>&, const mined_triplet_options&) noexcept {
   return without_cuda("mined_triplet");
+}
+
+status siglip(const cuda&, matrix<const float>, matrix<const float>, const siglip_outputs<float>&,
+              const siglip_options&) noexcept {
+  return without_cuda("siglip");
+}
+status siglip(const cuda&, matrix<const half>, matrix<const half>, const siglip_outputs<half>&,
+              const siglip_options&) noexcept {
+  return without_cuda("siglip");
+}
+status siglip(const cuda&, matrix<const bf16>, matrix<const bf16>, const siglip_outputs<bf16>&,
+              const siglip_options&) noexcept {
+  return without_cuda("siglip");
 }
 
 }  // namespace culoss

@@ -9,6 +9,7 @@
 #include "host/workspace.hpp"
 #include "kernels/embedding_rows.cuh"
 #include "kernels/policy/info_nce.cuh"
+#include "kernels/policy/siglip.cuh"
 #include "kernels/similarity_kept.cuh"
 
 namespace culoss::detail {
@@ -33,6 +34,7 @@ struct similarity_problem {
   key_segment<T> segments[2];
   std::int64_t offset = 0;  // of the positives
   bool symmetric = false;
+  bool pairs = false;  // each pair has a loss of its own: no statistics
   bool normalize = false;
   bool allow_tf32 = false;
   bool accumulate = false;
@@ -42,6 +44,7 @@ struct similarity_problem {
   float* row_loss = nullptr;  // the caller's, under none
   float* loss = nullptr;      // else
   float* grad_scale = nullptr;
+  float* grad_bias = nullptr;
   std::int64_t* correct = nullptr;
   std::int64_t* correct_columns = nullptr;
 
@@ -59,7 +62,7 @@ struct similarity_extent {
   std::int64_t keys[2] = {};    // of the segments
   std::int64_t widths[2] = {};  // columns of similarities
   bool key_gradients[2] = {};
-  bool gradients = false, symmetric = false;
+  bool gradients = false, symmetric = false, pairs = false;
   int element_bytes = 0;
   similarity_plan wanted = similarity_plan::automatic;
 
@@ -76,7 +79,7 @@ struct similarity_extent {
     return (width + kFoldBlockColumns - 1) / kFoldBlockColumns;
   }
   plan_ladder ladder() const {
-    return {rows, columns(), dimension, gradients, symmetric, element_bytes == 2, wanted};
+    return {rows, columns(), dimension, gradients, symmetric, element_bytes == 2, wanted, !pairs};
   }
 };
 
@@ -86,9 +89,10 @@ struct similarity_memory {
   float *row_norms, *key_norms[2];
   kernels::side_state *row_states, *col_states, *row_partials, *col_partials;
   kernels::side_coefficients *row_coefficients, *col_coefficients;
-  float *targets, *row_loss, *row_scale;
+  kernels::pair_sums *pair_sums, *pair_partials;
+  float *targets, *row_loss, *row_scale, *row_bias;
   unsigned char *row_correct, *col_correct;
-  float* s;       // similarities: of a tile, or of a panel under one_visit
+  float* s;       // similarities: of a tile, or of a panel that is kept whole
   void* g;        // their gradient; under kept, of a whole panel, and their exponentials before
   float* shifts;  // of those: [columns / 256][rows of a panel]
   float* du;      // float gradient of a panel's queries
@@ -104,25 +108,29 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   carver c(base);
   const std::int64_t columns = e.columns();
   const std::int64_t symmetric_rows = e.symmetric ? e.rows : 0;
+  const std::int64_t softmax_rows = e.pairs ? 0 : e.rows, pair_rows = e.rows - softmax_rows;
   m.numbers = c.take<kernels::call_numbers>(1);
   m.partials = c.take<kernels::totals>(partials_of(e.rows));
   m.row_norms = c.take<float>(e.rows);
-  m.row_states = c.take<kernels::side_state>(e.rows);
-  m.row_coefficients = c.take<kernels::side_coefficients>(e.rows);
+  m.row_states = c.take<kernels::side_state>(softmax_rows);
+  m.row_coefficients = c.take<kernels::side_coefficients>(softmax_rows);
+  m.pair_sums = c.take<kernels::pair_sums>(pair_rows);
   m.targets = c.take<float>(e.rows);
   m.row_loss = c.take<float>(e.rows);
   m.row_scale = c.take<float>(e.rows);
+  m.row_bias = c.take<float>(pair_rows);
   m.row_correct = c.take<unsigned char>(e.rows);
   m.col_states = c.take<kernels::side_state>(symmetric_rows);
   m.col_coefficients = c.take<kernels::side_coefficients>(symmetric_rows);
   m.col_correct = c.take<unsigned char>(symmetric_rows);
   const std::int64_t blocks = round_up(plan.tile_rows, kFoldBlockRows) / kFoldBlockRows;
-  m.row_partials = c.take<kernels::side_state>((kFoldBlocks + blocks) * kFoldBlockRows);
+  const std::int64_t partials = (kFoldBlocks + blocks) * kFoldBlockRows;
+  m.row_partials = c.take<kernels::side_state>(e.pairs ? 0 : partials);
+  m.pair_partials = c.take<kernels::pair_sums>(e.pairs ? partials : 0);
   m.col_partials = c.take<kernels::side_state>(
       e.symmetric ? blocks * std::min(round_up(plan.cols, 8), kColumnSlice) : 0);
-  const bool whole = plan.kind == similarity_plan::one_visit;
   const bool kept = plan.kind == similarity_plan::kept;
-  m.s = c.take<float>(plan.tile_rows * (whole ? columns : plan.cols));
+  m.s = c.take<float>(plan.tile_rows * (plan.whole ? columns : plan.cols));
   const std::int64_t of_gradient = kept ? columns : plan.cols;
   m.g = c.take<char>(e.gradients ? plan.rows * of_gradient * e.element_bytes : 0);
   m.shifts = c.take<float>(kept ? plan.rows * e.chunks() : 0);
@@ -133,6 +141,23 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   }
   return c.used();
 }
+
+// How a tile is dealt out: blocks of 32 rows, and of their columns in splits.
+struct tile_grid {
+  std::int64_t blocks, splits;
+  int columns_of_split;
+
+  tile_grid(std::int64_t rows, std::int64_t cols) noexcept
+      : blocks(round_up(rows, kFoldBlockRows) / kFoldBlockRows) {
+    const std::int64_t wanted = column_splits(rows, cols);
+    const std::int64_t width = round_up((cols + wanted - 1) / wanted, kFoldBlockColumns);
+    splits = (cols + width - 1) / width;
+    columns_of_split = static_cast<int>(width);
+  }
+  dim3 dim() const noexcept {
+    return {static_cast<unsigned>(blocks), static_cast<unsigned>(splits)};
+  }
+};
 
 // The best plan that the bytes hold; the one that needs least where they hold none.
 template <class Extent>
@@ -180,6 +205,7 @@ class similarity_sweep {
     }
     e.gradients = p_.gradients();
     e.symmetric = p_.symmetric;
+    e.pairs = p_.pairs;
     e.element_bytes = sizeof(T);
     e.wanted = p_.plan;
     return e;
@@ -327,7 +353,7 @@ class similarity_sweep {
   }
   template <class Visit>
   status for_each_tile(const Visit& visit, std::int64_t most) noexcept {
-    const bool whole = plan_.kind == similarity_plan::one_visit;
+    const bool whole = plan_.whole;
     const std::int64_t ld = whole ? extent().columns() : plan_.cols;
     std::int64_t before = 0;
     for (int segment = 0; segment < 2; ++segment) {
@@ -349,11 +375,12 @@ class similarity_sweep {
                       ld);
   }
 
-  status merge(kernels::side_state* states, const kernels::side_state* partials, std::int64_t count,
+  template <class State>
+  status merge(State* states, const std::type_identity_t<State>* partials, std::int64_t count,
                std::int64_t items, bool first) noexcept {
-    return launch(context_, kernels::merge_states<kernels::side_state>,
-                  blocks_of(items, kernels::kMergeItems), kernels::kFoldThreads, 0, states,
-                  partials, static_cast<int>(count), static_cast<int>(items), first);
+    return launch(context_, kernels::merge_states<State>, blocks_of(items, kernels::kMergeItems),
+                  kernels::kFoldThreads, 0, states, partials, static_cast<int>(count),
+                  static_cast<int>(items), first);
   }
 
   status statistics(std::int64_t row) noexcept {
@@ -386,17 +413,13 @@ class similarity_sweep {
 
   status fold(std::int64_t row, int segment, const kernels::similarity_tile& t, std::int64_t col,
               bool first) noexcept {
-    const std::int64_t blocks = round_up(t.rows, kFoldBlockRows) / kFoldBlockRows;
-    const std::int64_t wanted = column_splits(t.rows, t.cols);
-    const std::int64_t of_a_split = round_up((t.cols + wanted - 1) / wanted, kFoldBlockColumns);
-    const std::int64_t splits = (t.cols + of_a_split - 1) / of_a_split;
+    const tile_grid grid(t.rows, t.cols);
     kernels::fold_outputs out{
         m_.row_partials, p_.symmetric ? m_.col_partials : nullptr, m_.targets + row, {}};
     if (is_kept()) out.kept = kept_at(row, segment, col);
-    const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(splits));
     const auto run = [&](auto kernel) noexcept {
-      return launch(context_, kernel, grid, kernels::kFoldThreads, 0, t, out,
-                    static_cast<int>(of_a_split));
+      return launch(context_, kernel, grid.dim(), kernels::kFoldThreads, 0, t, out,
+                    grid.columns_of_split);
     };
     status s;
     if constexpr (sizeof(T) == 2) {
@@ -407,9 +430,9 @@ class similarity_sweep {
     if (!is_kept()) {
       s = p_.symmetric ? run(kernels::fold_tile<true>) : run(kernels::fold_tile<false>);
     }
-    if (s.ok()) s = merge(m_.row_states + row, m_.row_partials, splits, t.rows, first);
+    if (s.ok()) s = merge(m_.row_states + row, m_.row_partials, grid.splits, t.rows, first);
     if (s.ok() && p_.symmetric) {
-      s = merge(m_.col_states + col, m_.col_partials, blocks, t.cols, row == 0);
+      s = merge(m_.col_states + col, m_.col_partials, grid.blocks, t.cols, row == 0);
     }
     return s;
   }
@@ -560,19 +583,24 @@ class similarity_sweep {
   status finish_scalars() noexcept {
     status s;
     const auto sum = [&](const float* values, const unsigned char* correct, float* loss,
-                         float* scale, std::int64_t* count) noexcept {
-      if (loss == nullptr && scale == nullptr && count == nullptr) return status{};
+                         float* scale, float* bias, std::int64_t* count) noexcept {
+      if (loss == nullptr && scale == nullptr && bias == nullptr && count == nullptr) {
+        return status{};
+      }
       return launch_total(
           context_, kernels::sum_similarity_rows{values, count != nullptr ? correct : nullptr},
           rows(), m_.partials,
-          kernels::write_similarity_scalars{m_.numbers, loss, scale,
+          kernels::write_similarity_scalars{m_.numbers, loss, scale, bias,
                                             reinterpret_cast<long long*>(count), p_.call.by.by});
     };
-    s = sum(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr,
+    s = sum(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr, nullptr,
             p_.correct);
+    if (s.ok()) {
+      s = sum(p_.grad_scale != nullptr ? m_.row_scale : nullptr, m_.col_correct, nullptr,
+              p_.grad_scale, nullptr, p_.correct_columns);
+    }
     if (!s.ok()) return s;
-    return sum(p_.grad_scale != nullptr ? m_.row_scale : nullptr, m_.col_correct, nullptr,
-               p_.grad_scale, p_.correct_columns);
+    return sum(m_.row_bias, nullptr, nullptr, nullptr, p_.grad_bias, nullptr);
   }
 
   const device_context& context_;

@@ -13,7 +13,7 @@ void set_options(similarity_problem<T>& p, const Options& o, const vector<float>
   p.normalize = o.normalize;
   p.allow_tf32 = o.allow_tf32;
   p.accumulate = o.accumulate;
-  p.plan = o.plan;
+  if constexpr (requires { o.plan; }) p.plan = o.plan;
   p.call.logarithm = o.log_scale.given();
   p.call.scale = argument(p.call.logarithm ? o.log_scale : o.temperature);
   // A mean divides by the number of rows, whatever their weights.
@@ -64,6 +64,7 @@ status run(Sweep&& sweep, const device_context& context, const cuda& where,
       s = write_empty_loss(context, loss.data, options);
     }
     if (s.ok()) s = clear(context, p.grad_scale, 0, sizeof(float));
+    if (s.ok()) s = clear(context, p.grad_bias, 0, sizeof(float));
     if (s.ok()) s = clear(context, p.correct, 0, sizeof(std::int64_t));
     if (s.ok()) s = clear(context, p.correct_columns, 0, sizeof(std::int64_t));
   }

@@ -20,6 +20,7 @@ struct panel_plan {
   std::int64_t rows = 0;       // of a panel: its gradient is made at once
   std::int64_t cols = 0;       // of a tile
   std::int64_t tile_rows = 0;  // of a tile: a panel's, but under kept, where all rows may be one
+  bool whole = false;          // the similarities of all of a panel's tiles are kept
 };
 
 // Rows whose products fill 132 multiprocessors with cuBLAS' 128 x 256 tiles exactly, for gradients
@@ -86,17 +87,21 @@ constexpr std::int64_t column_splits(std::int64_t rows, std::int64_t cols) {
 class plan_ladder {
  public:
   // columns: of all keys and negatives; symmetric: the columns are normalized too, so that no row
-  // is finished before the last; narrow: embeddings of 16 bits.
+  // is finished before the last; narrow: embeddings of 16 bits; without statistics a tile is
+  // finished before the next.
   plan_ladder(std::int64_t rows, std::int64_t columns, std::int64_t dimension, bool gradients,
               bool symmetric, bool narrow = false,
-              similarity_plan wanted = similarity_plan::automatic)
+              similarity_plan wanted = similarity_plan::automatic, bool statistics = true)
       : all_rows_(round_up(std::max<std::int64_t>(rows, 1), kFoldBlockRows)),
         all_columns_(round_up(std::max<std::int64_t>(columns, 1), 8)),
         symmetric_(symmetric),
+        statistics_(statistics),
         preferred_(preferred_panel(dimension)) {
     using enum similarity_plan;
     if (!gradients) {
       kinds_[count_++] = forward_only;
+    } else if (!statistics) {
+      kinds_[count_++] = one_visit;
     } else if (wanted != automatic) {
       kinds_[count_++] = wanted;
     } else {
@@ -133,9 +138,10 @@ class plan_ladder {
     plan_.kind = kinds_[kind];
     plan_.rows = plan_.tile_rows = std::min(all_rows_, preferred_.rows);
     plan_.cols = std::min(all_columns_, preferred_.cols);
-    if (plan_.kind != one_visit && plan_.kind != kept) return;
+    plan_.whole = plan_.kind == one_visit && statistics_;
+    if (!plan_.whole && plan_.kind != kept) return;
     plan_.rows = panel_rows();
-    if (plan_.kind == one_visit) {
+    if (plan_.whole) {
       plan_.tile_rows = plan_.rows;
       plan_.cols = all_columns_;
     }
@@ -157,7 +163,7 @@ class plan_ladder {
     return plan_.tile_rows <= least_rows() && plan_.cols <= least_cols();
   }
   bool at_end() const {
-    if (plan_.kind == similarity_plan::one_visit) return fewer_rows() == plan_.rows;
+    if (plan_.whole) return fewer_rows() == plan_.rows;
     if (plan_.kind == similarity_plan::kept) {
       return fewer_rows() == plan_.rows && (!only() || tile_is_least());
     }
@@ -166,7 +172,7 @@ class plan_ladder {
 
   void step() {
     const bool is_kept = plan_.kind == similarity_plan::kept;
-    if (is_kept || plan_.kind == similarity_plan::one_visit) {
+    if (is_kept || plan_.whole) {
       const std::int64_t rows = fewer_rows();
       if (rows < plan_.rows) {
         plan_.rows = plan_.tile_rows = rows;
@@ -188,7 +194,7 @@ class plan_ladder {
   }
 
   std::int64_t all_rows_, all_columns_;
-  bool symmetric_;
+  bool symmetric_, statistics_;
   panel_plan preferred_;
   similarity_plan kinds_[3] = {};
   int count_ = 0, kind_ = 0;

@@ -19,6 +19,7 @@ struct call_arguments {
   const float* col_norms;    // of the keys ...
   const float* col_norms_2;  // ... and of the negatives
   long long rows, cols, cols_2;
+  scalar_argument bias;  // of the losses that have one
   float range;  // how far 16-bit gradients of similarities are lifted: 2^14 for half, else 1
 
   __device__ float weight(long long i) const {
@@ -79,12 +80,15 @@ __global__ void __launch_bounds__(kThreads)
       a.by.by.gradient(a.by.upstream_rows != nullptr ? 1.0f : a.by.upstream.get());
   call_numbers n;
   n.bits = scale * kLog2e;
+  n.scale = scale;
+  n.bias = fmaf(a.bias.get(), 0.0f, a.bias.get());  // NaN where it is infinite
   n.row_factor = a.range / row_top;
   n.column_factor = 1.0f / col_top;
   n.weight_factor = 1.0f / top;
   n.rest = scale * upstream * top * (row_top / a.range);
   n.column_rest = col_top;
   n.scale_rest = upstream * of_scale;
+  n.bias_rest = upstream;
   n.off = a.by.off();
   *out = n;
 }
@@ -102,12 +106,16 @@ struct write_similarity_scalars {
   const call_numbers* numbers;
   float* loss;       // or null
   float* scale;      // or null
+  float* bias;       // or null
   long long* count;  // or null
   divisor by;
   __device__ void operator()(const totals& t) const {
     if (loss != nullptr) *loss = by.loss(t.sum);
     if (scale != nullptr) {
       *scale = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->scale_rest);
+    }
+    if (bias != nullptr) {
+      *bias = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->bias_rest);
     }
     if (count != nullptr) *count = t.count;
   }

@@ -49,12 +49,15 @@ struct alignas(16) side_coefficients {
 // Numbers of a whole call that are known only on the device.
 struct call_numbers {
   float bits;        // scale * log2(e): what a product of (normalized) embeddings is multiplied by
+  float scale;       // itself, for losses that take similarities as they are ...
+  float bias;        // ... and what they add to them
   float row_factor;  // powers of two that keep 16-bit gradients of similarities in range ...
   float column_factor;
   float weight_factor;  // 1 / the largest |upstream * row weight|
   float rest;           // ... and what is left over for the finished gradients: rest * column_rest
   float column_rest;
   float scale_rest;  // what the sum of the rows' scale gradients is multiplied by
+  float bias_rest;   // and that of their bias gradients
   int off;           // the divisor is 0: losses and gradients are 0
 };
 

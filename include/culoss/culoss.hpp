@@ -9,4 +9,5 @@
 #include <culoss/info_nce.hpp>
 #include <culoss/mined_triplet.hpp>
 #include <culoss/nll.hpp>
+#include <culoss/siglip.hpp>
 #include <culoss/softmax.hpp>

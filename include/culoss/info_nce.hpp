@@ -66,7 +66,8 @@ namespace culoss {
 enum class similarity_plan : int {
   forward_only,  // no gradient is asked for: one product, 2 N M D operations
   one_visit,     // each panel of rows is finished before the next: three products, 6 N M D; the
-                 // float similarities of a panel of rows (all rows for clip) are in the workspace
+                 // float similarities of a panel of rows (all rows for clip) are in the workspace.
+                 // The one plan of siglip, whose tiles are finished one by one: any workspace
   recompute,     // the similarities are computed twice: four products, 8 N M D; the least memory
   kept,          // three products, 6 N M D: exp(l_ij - shift) is kept in 16 bits, with one float
                  // shift for each 256 columns of a row, and turned into the gradient in place: half

@@ -5,6 +5,7 @@ set(CULOSS_CASE_SOURCES
     entropy.cpp
     nll.cpp
     sigmoid_focal.cpp
+    siglip.cpp
     similarity.cpp
     smooth_labels.cpp
     softmax.cpp
