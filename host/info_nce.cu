@@ -7,6 +7,13 @@ namespace {
 
 using namespace detail;
 
+// What only these two have.
+template <class T, class Options>
+void set_mask_and_margin(similarity_problem<T>& p, const Options& options) noexcept {
+  p.mask = options.mask;
+  p.call.margin = options.margin;
+}
+
 template <class T>
 status info_nce_of(const cuda& where, const matrix<const T>& queries, const matrix<const T>& keys,
                    const matrix<const T>& negatives, const info_nce_outputs<T>& out,
@@ -23,15 +30,17 @@ status info_nce_of(const cuda& where, const matrix<const T>& queries, const matr
   p.grad_queries = out.grad_queries;
   p.offset = options.positive_offset;
   p.query_ids = options.query_ids.data;
-  p.segments[0] = {keys, out.grad_keys, options.key_ids.data, true, options.in_batch, 0};
+  p.segments[0] = {keys, out.grad_keys, options.key_ids.data, true, options.in_batch, 0, 0};
   const std::int64_t columns = options.in_batch ? keys.rows : queries.rows;
   p.segments[1] = {negatives,
                    out.grad_negatives,
                    options.negative_ids.data,
                    false,
                    true,
-                   static_cast<int>(std::min<std::int64_t>(columns, INT32_MAX))};
+                   static_cast<int>(std::min<std::int64_t>(columns, INT32_MAX)),
+                   options.in_batch ? keys.rows : 0};
   set_options(p, options, out.loss);
+  set_mask_and_margin(p, options);
   p.grad_scale = out.grad_scale.data;
   p.correct = out.correct.data;
   return run(similarity_sweep<T>(context, p), context, where, p, options, out.loss,
@@ -53,8 +62,9 @@ status clip_of(const cuda& where, const matrix<const T>& images, const matrix<co
   p.grad_queries = out.grad_images;
   p.symmetric = true;
   p.query_ids = options.ids.data;
-  p.segments[0] = {texts, out.grad_texts, options.ids.data, true, true, 0};
+  p.segments[0] = {texts, out.grad_texts, options.ids.data, true, true, 0, 0};
   set_options(p, options, out.loss);
+  set_mask_and_margin(p, options);
   p.grad_scale = out.grad_scale.data;
   p.correct = out.correct_images.data;
   p.correct_columns = out.correct_texts.data;

@@ -3,6 +3,8 @@
 
 #include <culoss/info_nce.hpp>
 
+#include <limits>
+
 #include "host/validate.hpp"
 
 namespace culoss::detail {
@@ -39,6 +41,25 @@ void check_similarity_options(validator& v, std::int64_t rows, const Options& op
   v.check_if_given("row_weights", options.row_weights, rows, "one for each row", role::input);
 }
 
+inline void check_margin(validator& v, float margin) noexcept {
+  v.finite("margin", scalar(margin), std::numeric_limits<float>::max());
+}
+
+// Of `cols` columns, as `of` says.
+inline void check_mask(validator& v, const matrix<const std::uint8_t>& mask, const char* other,
+                       std::int64_t rows, std::int64_t cols, const char* of) noexcept {
+  if (mask.empty()) return;
+  v.check("mask", mask, role::input);
+  v.equal("mask", "rows", mask.rows, other, "rows", rows);
+  v.equal("mask", "cols", mask.cols, cols, of);
+}
+
+// A sum of sizes; -1 if it is not one.
+inline std::int64_t sum_of(std::int64_t a, std::int64_t b) noexcept {
+  std::int64_t sum = 0;
+  return a < 0 || b < 0 || __builtin_add_overflow(a, b, &sum) ? -1 : sum;
+}
+
 template <class T>
 void check_gradient(validator& v, const char* name, const gradient_matrix<T>& g, const char* other,
                     const matrix<const T>& o, bool accumulate) noexcept {
@@ -72,6 +93,7 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
   const std::int64_t rows = queries.rows;
   v.positives(options.positive_offset, rows, keys.rows);
   check_similarity_options(v, rows, options);
+  check_margin(v, options.margin);
   check_plan<T>(v, options.plan,
                 !outputs.grad_queries.empty() || !outputs.grad_keys.empty() ||
                     !outputs.grad_negatives.empty());
@@ -86,6 +108,10 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
   }
   v.require(masked || rows == 0 || (options.key_ids.empty() && options.negative_ids.empty()),
             "key_ids or negative_ids are given, but query_ids are not");
+  check_mask(
+      v, options.mask, "queries", rows,
+      options.in_batch ? sum_of(keys.rows, negatives.rows) : negatives.rows,
+      options.in_batch ? "keys.rows + negatives.rows" : "negatives.rows, as in_batch is false");
   if (options.reduction == reduction::none) {
     v.check_if_given("loss", outputs.loss, rows, "queries.rows, as reduction is none",
                      role::output);
@@ -120,8 +146,10 @@ status check_clip(const Where& where, const matrix<const T>& images, const matri
   v.same_shape("texts", texts, "images", images);
   const std::int64_t rows = images.rows;
   check_similarity_options(v, rows, options);
+  check_margin(v, options.margin);
   check_plan<T>(v, options.plan, !outputs.grad_images.empty() || !outputs.grad_texts.empty());
   v.check_if_given("ids", options.ids, rows, "images.rows", role::input);
+  check_mask(v, options.mask, "images", rows, texts.rows, "texts.rows");
   if (options.reduction == reduction::none) {
     v.check_if_given("loss", outputs.loss, rows, "images.rows, as reduction is none", role::output);
   } else {

@@ -20,9 +20,10 @@ struct key_segment {
   matrix<const T> keys = {};
   gradient_matrix<T> gradient = {};
   const std::int64_t* ids = nullptr;
-  bool positives = false;  // row i's positive is key offset + i
-  bool swept = false;      // its similarities enter the rows' sums
-  int first_index = 0;     // of its first column among all
+  bool positives = false;         // row i's positive is key offset + i
+  bool swept = false;             // its similarities enter the rows' sums
+  int first_index = 0;            // of its first column among all
+  std::int64_t first_masked = 0;  // column of the mask that its first one has
 
   std::int64_t width() const { return swept ? keys.rows : 0; }  // columns of similarities
 };
@@ -40,6 +41,7 @@ struct similarity_problem {
   bool accumulate = false;
   similarity_plan plan = similarity_plan::automatic;
   const std::int64_t* query_ids = nullptr;
+  matrix<const std::uint8_t> mask = {};
   kernels::call_arguments call = {};
   float* row_loss = nullptr;  // the caller's, under none
   float* loss = nullptr;      // else
@@ -338,6 +340,9 @@ class similarity_sweep {
     const bool masks = p_.query_ids != nullptr && seg.ids != nullptr;
     t.row_ids = masks ? reinterpret_cast<const long long*>(p_.query_ids) + row : nullptr;
     t.col_ids = masks ? reinterpret_cast<const long long*>(seg.ids) + col : nullptr;
+    t.mask = p_.mask.data == nullptr ? nullptr
+                                     : p_.mask.data + row * p_.mask.ld + seg.first_masked + col;
+    t.mask_ld = p_.mask.ld;
     t.positive = row + p_.offset - col;
     t.has_positive = seg.positives;
     t.row_index = static_cast<int>(row);

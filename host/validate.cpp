@@ -118,6 +118,13 @@ void validator::equal(const char* name, const char* field, std::int64_t value, c
                     print(value), print(expected), other, other_field);
 }
 
+void validator::equal(const char* name, const char* field, std::int64_t value,
+                      std::int64_t expected, const char* of) noexcept {
+  if (value == expected || failed()) return;
+  result_ = failure(kInvalid, function_, "%s.%s is %lld, must be %lld (%s)", name, field,
+                    print(value), print(expected), of);
+}
+
 void validator::aligned(const char* name, const void* data, std::int64_t to) noexcept {
   if (failed() || reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(to) == 0) {
     return;

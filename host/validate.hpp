@@ -100,6 +100,8 @@ class validator {
   void positives(std::int64_t offset, std::int64_t rows, std::int64_t keys) noexcept;
   void equal(const char* name, const char* field, std::int64_t value, const char* other,
              const char* other_field, std::int64_t expected) noexcept;
+  void equal(const char* name, const char* field, std::int64_t value, std::int64_t expected,
+             const char* of) noexcept;
   void require(bool condition, const char* message) noexcept;
   void check(const cuda& where) noexcept;
   void check(const cpu& where) noexcept;

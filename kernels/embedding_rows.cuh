@@ -62,7 +62,8 @@ __global__ void __launch_bounds__(kEmbeddingThreads)
   if (lane != 0) return;
   const float r = x_norms != nullptr ? x_norms[row] : 1.0f;
   const float c = y_norms != nullptr ? y_norms[row] : 1.0f;
-  out[row] = dot * (numbers->bits * r) * c;
+  const float l = dot * (numbers->bits * r) * c;
+  out[row] = fmaf(l, 0.0f, l);  // an infinite one is NaN, as in a tile
 }
 
 // Their part in both sums of gradients: the start of du, and all that dv gets.

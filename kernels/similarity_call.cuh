@@ -20,7 +20,8 @@ struct call_arguments {
   const float* col_norms_2;  // ... and of the negatives
   long long rows, cols, cols_2;
   scalar_argument bias;  // of the losses that have one
-  float range;  // how far 16-bit gradients of similarities are lifted: 2^14 for half, else 1
+  float margin;  // of the positives' similarities
+  float range;   // how far 16-bit gradients of similarities are lifted: 2^14 for half, else 1
 
   __device__ float weight(long long i) const {
     const float w = by.row_weights != nullptr ? by.row_weights[i] : 1.0f;
@@ -82,6 +83,7 @@ __global__ void __launch_bounds__(kThreads)
   n.bits = scale * kLog2e;
   n.scale = scale;
   n.bias = fmaf(a.bias.get(), 0.0f, a.bias.get());  // NaN where it is infinite
+  n.margin = n.bits * a.margin;
   n.row_factor = a.range / row_top;
   n.column_factor = 1.0f / col_top;
   n.weight_factor = 1.0f / top;

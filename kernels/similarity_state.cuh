@@ -51,6 +51,7 @@ struct call_numbers {
   float bits;        // scale * log2(e): what a product of (normalized) embeddings is multiplied by
   float scale;       // itself, for losses that take similarities as they are ...
   float bias;        // ... and what they add to them
+  float margin;      // what is taken off a positive's l, in bits
   float row_factor;  // powers of two that keep 16-bit gradients of similarities in range ...
   float column_factor;
   float weight_factor;  // 1 / the largest |upstream * row weight|

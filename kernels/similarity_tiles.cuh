@@ -1,7 +1,8 @@
 // The two kernels between the matrix products of a loss over similarities.
 //
 // A tile S = Q K^T is float, row-major, on the raw embeddings; l_ij = S_ij * (bits * r_i) * c_j
-// with r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1.
+// with r_i = 1 / |q_i| and c_j = 1 / |k_j|, or 1. A mask adds a byte an element to what each kernel
+// reads, ids nothing.
 //
 //   fold_tile      reads the tile once (4 bytes an element) and reduces it to row states and,
 //                  where asked, column states, from one exponential an element; merge_states
@@ -38,8 +39,10 @@ struct similarity_tile {
   const call_numbers* numbers;
   const float* row_norms;  // r_i of the tile's rows, or null: 1
   const float* col_norms;
-  const long long* row_ids;  // or null: nothing is masked
+  const long long* row_ids;  // or null: nothing is masked by ids
   const long long* col_ids;
+  const unsigned char* mask;  // or null; (i, j) at i * mask_ld + j
+  long long mask_ld;
   long long positive;  // column of row 0's positive in this tile (row i's is i further)
   bool has_positive;   // whether these columns hold positives at all
   int row_index;       // of row 0, column 0 among all: for ties
@@ -51,8 +54,32 @@ struct similarity_tile {
   }
   __device__ float col_norm(int j) const { return col_norms != nullptr ? col_norms[j] : 1.0f; }
   __device__ bool is_positive(int i, int j) const { return has_positive && j - i == positive; }
-  __device__ bool is_masked(int i, int j) const {
+  __device__ bool has_same_id(int i, int j) const {
     return row_ids != nullptr && row_ids[i] == col_ids[j];
+  }
+  __device__ bool is_masked(int i, int j) const {
+    return has_same_id(i, j) || (mask != nullptr && mask[i * mask_ld + j] != 0);
+  }
+  // Which of the columns [j, j + 4) of row i are masked: bit k says so of column j + k.
+  __device__ unsigned masked_four(int i, int j) const {
+    unsigned bits = 0;
+    if (row_ids != nullptr) {
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        if (j + k < cols && has_same_id(i, j + k)) bits |= 1u << k;
+      }
+    }
+    if (mask != nullptr) {
+      const unsigned char* const at = mask + i * mask_ld + j;
+      const bool whole = j + 4 <= cols && reinterpret_cast<std::uintptr_t>(at) % 4 == 0;
+      const unsigned word = whole ? *reinterpret_cast<const unsigned*>(at) : 0u;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) {
+        const unsigned byte = whole ? word >> (8 * k) & 0xffu : j + k < cols ? at[k] : 0u;
+        if (byte != 0) bits |= 1u << k;
+      }
+    }
+    return bits;
   }
   // Whether columns [j, j + n) hold a positive of the rows [i, i + m).
   __device__ bool meets_positives(int i, int m, int j, int n) const {
@@ -133,18 +160,23 @@ __global__ void __launch_bounds__(kFoldThreads)
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
 #pragma unroll
-      for (int k = 0; k < kSpan; ++k) {
-        const int j = column[k / 4] + k % 4;
-        const bool exists = row + i < t.rows && j < end;
-        float l = x[i][k] * scale[i] * norm[k];
-        l = fmaf(l, 0.0f, l);  // an infinite one is NaN: -inf would be a masked column
-        if (positives && exists && t.is_positive(row + i, j)) {
-          out.targets[row + i] = l;
-          l = -INFINITY;
-        } else if (exists && t.is_masked(row + i, j)) {
-          l = -INFINITY;
+      for (int run = 0; run < 2; ++run) {
+        const bool in_tile = row + i < t.rows;
+        const unsigned masked = in_tile ? t.masked_four(row + i, column[run]) : 0u;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          const int k = 4 * run + e, j = column[run] + e;
+          const bool exists = in_tile && j < end;
+          float l = x[i][k] * scale[i] * norm[k];
+          l = fmaf(l, 0.0f, l);  // an infinite one is NaN: -inf would be a masked column
+          if (positives && exists && t.is_positive(row + i, j)) {
+            out.targets[row + i] = l;
+            l = -INFINITY;
+          } else if ((masked >> e & 1u) != 0) {
+            l = -INFINITY;
+          }
+          x[i][k] = exists ? l : -INFINITY;
         }
-        x[i][k] = exists ? l : -INFINITY;
       }
     }
 
@@ -322,6 +354,7 @@ __global__ void __launch_bounds__(kGradientThreads)
 #pragma unroll
       for (int run = 0; run < 2; ++run) {
         float d[4];
+        const unsigned masked = t.masked_four(row + i, column[run]);
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int k = 4 * run + e, j = column[run] + e;
@@ -331,7 +364,7 @@ __global__ void __launch_bounds__(kGradientThreads)
           if (sides.cols != nullptr) d[e] += c.slope * exp2_approx(l - c.shift);
           if (positives && t.is_positive(row + i, j)) {
             d[e] = of_row.target + c.target;
-          } else if (j < t.cols && t.is_masked(row + i, j)) {
+          } else if ((masked >> e & 1u) != 0) {
             d[e] = 0.0f;
           }
           d[e] *= r * (norm[k] * column_factor);

@@ -87,6 +87,8 @@ TEST_P(info_nce_accuracy, holds_for_every_choice_of_options) {
     kLog,
     kDevice,
     kMasked,
+    kMask,
+    kMargin,
     kWeights,
     kReduction,
     kUpstream,
@@ -95,7 +97,7 @@ TEST_P(info_nce_accuracy, holds_for_every_choice_of_options) {
   };
   enum { all, forward, queries_alone, keys_alone, negatives_only, no_loss };
   const std::vector<combination> chosen =
-      pairwise_cover({6, 2, 2, 2, 2, 2, 3, 3, 3, 6}, [](const combination& o) {
+      pairwise_cover({6, 2, 2, 2, 2, 2, 3, 2, 3, 3, 3, 6}, [](const combination& o) {
         const bool none = o[kReduction] == 0;
         if (none ? o[kNormalizer] != 0 : o[kUpstream] == 2) return false;
         return o[kOutputs] != negatives_only || o[kVariant] == keys_and_negatives ||
@@ -112,6 +114,8 @@ TEST_P(info_nce_accuracy, holds_for_every_choice_of_options) {
     c.log_scale = o[kLog] == 1;
     c.scale = o[kDevice] == 1 ? source::device : source::value;
     c.masked = o[kMasked] == 1;
+    c.mask = o[kMask] == 1;
+    c.margin = o[kMargin] == 0 ? 0.0f : o[kMargin] == 1 ? 0.35f : -0.2f;
     c.row_weights = o[kWeights] == 1;
     c.reduction = static_cast<culoss::reduction>(o[kReduction]);
     c.upstream = kSources[o[kUpstream]];

@@ -27,6 +27,8 @@ struct problem {
   bool normalize = true;
   bool in_batch = true;
   bool ids = false;
+  bool mask = false;
+  float margin = 0;
   bool learns_temperature = false;
   float scalar = 1;  // the temperature or log_scale
   double mean = 0;   // of the embeddings' elements: how similar all are
@@ -49,6 +51,8 @@ void for_each_problem(const Call& call) {
       for (const bool ids : {false, true}) {
         for (const double mean : {0.0, 1.0}) {
           problem p = {.dimension = dimension, .normalize = normalize, .ids = ids, .mean = mean};
+          p.mask = dimension != 2;
+          p.margin = dimension == 1 ? 0 : mean == 0 ? 0.375f : -0.25f;
           p.scalar = 0.5f;
           call(p);
           p.scalar = 3;
@@ -135,6 +139,17 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
       among.key_ids = key_ids.data();
       among.negative_ids = negative_ids.data();
     }
+    const std::vector<std::uint8_t> mask = some_mask(p.keys + p.negatives);
+    if (p.mask) {
+      const std::size_t first = p.in_batch ? 0 : p.keys;
+      options.mask = {mask.data() + first, kQueries,
+                      static_cast<std::int64_t>(p.keys + p.negatives - first),
+                      static_cast<std::int64_t>(p.keys + p.negatives)};
+      among.mask = mask.data() + first;
+      among.mask_row = p.keys + p.negatives;
+      among.first_masked = first;
+    }
+    options.margin = p.margin;
     give_scale(p, options);
     w.give(GetParam(), options);
     const info_nce_call<double> call(queries, keys, negatives, options);
@@ -142,7 +157,7 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
     const auto total = [&](const std::vector<complex>& q, const std::vector<complex>& k,
                            complex scalar) {
       const std::vector<complex> rows =
-          losses<complex>(q, k, p.dimension, p.normalize, among, scale_of(p, scalar));
+          losses<complex>(q, k, p.dimension, p.normalize, among, scale_of(p, scalar), p.margin);
       complex sum = 0;
       for (std::size_t i = 0; i < kQueries; ++i) sum += w.of(GetParam(), i) * rows[i];
       return sum;
@@ -155,7 +170,7 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
     const double k_norm = p.normalize ? 1 : std::max(largest_norm(keys), largest_norm(negatives));
     const similarity_error error = {static_cast<double>(p.dimension),
                                     static_cast<double>(p.keys + p.negatives),
-                                    scale * q_norm * k_norm};
+                                    scale * (q_norm * k_norm + std::fabs(double{p.margin}))};
     const double size = 2 * sum_of_weights * scale;
     check_gradient(queries, call.grad_queries, p.normalize, size * k_norm, error,
                    [&](const std::vector<complex>& z) { return total(z, k, p.scalar); });
@@ -189,13 +204,23 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
     }
     give_scale(p, options);
     w.give(GetParam(), options);
+    const std::vector<std::uint8_t> mask = some_mask(kQueries);
+    candidates transposed = among;
+    if (p.mask) {
+      options.mask = {mask.data(), kQueries, kQueries};
+      among.mask = transposed.mask = mask.data();
+      among.mask_row = transposed.mask_column = kQueries;
+      transposed.mask_row = 1;
+    }
+    options.margin = p.margin;
     const clip_call<double> call(images, texts, options);
 
     const auto total = [&](const std::vector<complex>& i, const std::vector<complex>& t,
                            complex scalar) {
       const complex scale = scale_of(p, scalar);
-      const auto rows = losses<complex>(i, t, p.dimension, p.normalize, among, scale);
-      const auto columns = losses<complex>(t, i, p.dimension, p.normalize, among, scale);
+      const auto rows = losses<complex>(i, t, p.dimension, p.normalize, among, scale, p.margin);
+      const auto columns =
+          losses<complex>(t, i, p.dimension, p.normalize, transposed, scale, p.margin);
       complex sum = 0;
       for (std::size_t k = 0; k < kQueries; ++k) {
         sum += w.of(GetParam(), k) * (rows[k] + columns[k]) / 2.0;
@@ -209,7 +234,7 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
     const double i_norm = p.normalize ? 1 : largest_norm(images);
     const double t_norm = p.normalize ? 1 : largest_norm(texts);
     const similarity_error error = {static_cast<double>(p.dimension), kQueries,
-                                    scale * i_norm * t_norm};
+                                    scale * (i_norm * t_norm + std::fabs(double{p.margin}))};
     const double size = 2 * sum_of_weights * scale;
     check_gradient(images, call.grad_images, p.normalize, size * t_norm, error,
                    [&](const std::vector<complex>& z) { return total(z, t, p.scalar); });
@@ -220,6 +245,12 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
   }
 
  private:
+  // Of all rows and columns; not symmetric.
+  static std::vector<std::uint8_t> some_mask(std::size_t columns) {
+    std::vector<std::uint8_t> mask(kQueries * columns);
+    for (std::size_t k = 0; k < mask.size(); ++k) mask[k] = k * k % 5 == 1 ? 255 : 0;
+    return mask;
+  }
   static std::int64_t offset(const problem& p) {
     return static_cast<std::int64_t>((p.keys - kQueries) / 2);
   }

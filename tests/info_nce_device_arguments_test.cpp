@@ -40,6 +40,7 @@ struct memory {
   array<T> dn{kSpace, kNegatives, kDimension, kLd - kDimension, 0};
   array<float> ones{kSpace, 64, 0};
   array<real> reals{kSpace, 64, 0};
+  array<std::uint8_t> mask{kSpace, kRows, kKeys + kNegatives, 2, 1};
   array<std::int64_t> ids{kSpace, 64, 0}, counts{kSpace, 64, 0}, scratch{kSpace, 1 << 15, 0};
 
   memory() {
@@ -48,6 +49,7 @@ struct memory {
     }
     ones.write(std::vector<float>(64, 1.0f));
     ids.write(std::vector<int>(64, 1));
+    mask.write(std::vector<int>(static_cast<std::size_t>(mask.size()), 1));
   }
   std::string changes() const {
     std::string text;
@@ -56,6 +58,7 @@ struct memory {
     ones.check_unchanged("ones", text);
     reals.check_unchanged("reals", text);
     ids.check_unchanged("ids", text);
+    mask.check_unchanged("mask", text);
     counts.check_unchanged("counts", text);
     scratch.check_unchanged("scratch", text);
     return text;
@@ -94,6 +97,7 @@ struct info_nce_arguments {
     options.query_ids = {m.ids.data(), kRows};
     options.key_ids = {m.ids.data() + 8, kKeys};
     options.negative_ids = {m.ids.data() + 16, kNegatives};
+    options.mask = m.mask.as_matrix();
   }
   culoss::status call() const {
     return culoss::info_nce(where, queries, keys, negatives, out, options);
@@ -122,6 +126,7 @@ struct clip_arguments {
     options.log_scale = 1.0f;
     options.row_weights = {m.ones.data(), kRows};
     options.ids = {m.ids.data(), kRows};
+    options.mask = {m.mask.data(), kRows, kRows, kKeys + kNegatives + 2};
   }
   culoss::status call() const { return culoss::clip(where, images, texts, out, options); }
 };
@@ -201,6 +206,26 @@ void check_common(const Memory& m, const std::string& rows) {
         a.options.log_scale = odd;
       },
       misaligned("log_scale", odd, 4));
+  for (const float value : {kInfinity, -kInfinity, kNotANumber}) {
+    refused([=](Args& a) { a.options.margin = value; }, std::string("margin is ") +
+                                                            (value > 0   ? "inf"
+                                                             : value < 0 ? "-inf"
+                                                                         : "nan") +
+                                                            ", must be finite");
+  }
+  refused([](Args& a) { a.options.mask.data = nullptr; },
+          "mask.data is null, but mask is 4 x " + std::to_string(Args(m).options.mask.cols));
+  refused([](Args& a) { a.options.mask.rows = 3; },
+          "mask.rows is 3, must be 4 (" + rows + ".rows)");
+  refused(
+      [](Args& a) { a.options.mask.ld = 3; },
+      "mask.ld is 3, must be at least cols (" + std::to_string(Args(m).options.mask.cols) + ")");
+  refused(
+      [](Args& a) {
+        a.out.loss.data = reinterpret_cast<typename Memory::real*>(
+            const_cast<std::uint8_t*>(a.options.mask.data) + 7);
+      },
+      "loss overlaps mask");
   refused([](Args& a) { a.options.row_weights.size = 3; },
           "row_weights.size is 3, must be 4 (one for each row)");
   refused([](Args& a) { a.options.row_weights.data = nullptr; },
@@ -299,6 +324,14 @@ TEST_P(info_nce_device_arguments, of_info_nce) {
             "negative_ids.size is 4, must be 3 (negatives.rows)");
     refused([](args& a) { a.options.query_ids = {}; },
             "key_ids or negative_ids are given, but query_ids are not");
+    refused([](args& a) { a.options.mask.cols = 8; },
+            "mask.cols is 8, must be 9 (keys.rows + negatives.rows)");
+    refused(
+        [](args& a) {
+          a.options.in_batch = false;
+          a.options.mask.cols = 9;
+        },
+        "mask.cols is 9, must be 3 (negatives.rows, as in_batch is false)");
     refused([](args& a) { a.out.grad_queries.rows = 3; },
             "grad_queries.rows is 3, must be 4 (queries.rows)");
     refused([](args& a) { a.out.grad_keys.cols = 4; },
@@ -309,6 +342,7 @@ TEST_P(info_nce_device_arguments, of_info_nce) {
         [](args& a) {
           a.negatives = {};
           a.options.negative_ids = {};
+          a.options.mask = {};
         },
         "grad_negatives is given, but negatives are not");
     refused([](args& a) { a.out.correct.size = 4; },
@@ -350,6 +384,7 @@ TEST_P(info_nce_device_arguments, of_clip) {
     refused([](args& a) { a.texts.cols = 4; }, "texts.cols is 4, must be 5 (images.cols)");
     refused([](args& a) { a.texts.data = nullptr; }, "texts.data is null, but texts is 4 x 5");
     refused([](args& a) { a.options.ids.size = 6; }, "ids.size is 6, must be 4 (images.rows)");
+    refused([](args& a) { a.options.mask.cols = 5; }, "mask.cols is 5, must be 4 (texts.rows)");
     refused([](args& a) { a.out.grad_images.cols = 4; },
             "grad_images.cols is 4, must be 5 (images.cols)");
     refused([](args& a) { a.out.grad_texts.ld = 4; },

@@ -101,6 +101,50 @@ TEST_P(info_nce_edge, orthonormal_rows_have_a_closed_form) {
   }
 }
 
+// All similarities equal: log(1 + (M - 1) e^(scale margin)). The positive ties, and is found or not
+// as it would be without the margin: in row 0 alone, whichever way the margin pushes it.
+TEST_P(info_nce_edge, a_margin_has_a_closed_form_and_changes_no_count) {
+  for (const bool symmetric : {false, true}) {
+    for (const bool normalize : {false, true}) {
+      for (const float margin : {-0.5f, 0.25f, 6.0f}) {
+        for (const element type : kDeviceElements) {
+          const std::vector<double> ones(4 * 50, normalize ? 1.0 : 0.5);
+          const similarity_numbers p = numbers_of(type, 4, ones, ones, std::log(10.0));
+          similarity_choice c = of_each_row(symmetric);
+          c.normalize = normalize;
+          c.margin = margin;
+          const similarity_results r = run_here(c, p);
+          const double scale = std::exp(static_cast<double>(p.scale));
+          const double loss = std::log1p(49 * std::exp(scale * static_cast<double>(margin)));
+          expect_near(r["loss"], loss, expect(c, p, GetParam())[0]);
+          EXPECT_EQ(r["correct"][0], 1);
+          if (symmetric) {
+            EXPECT_EQ(r["correct_columns"][0], 1);
+          }
+          expect_correct(c, p);
+        }
+      }
+    }
+  }
+}
+
+// Similarities of the pairs are 1 and the others' 0: found, though a margin of 2 lets every other
+// key win.
+TEST_P(info_nce_edge, a_margin_does_not_count_against_a_positive) {
+  for (const bool in_batch : {true, false}) {
+    similarity_numbers p =
+        numbers_of(element::float32, 40, identity(40), identity(40), std::log(20.0));
+    p.n.assign(40, 0.0);
+    p.n[3] = 1;
+    p.negatives = 1;
+    similarity_choice c = of_each_row(false);
+    c.in_batch = in_batch;
+    c.margin = 2;
+    EXPECT_EQ(run_here(c, p)["correct"][0], 40);  // row 3 ties with the negative behind it
+    expect_correct(c, p);
+  }
+}
+
 TEST_P(info_nce_edge, one_row_and_its_key_have_no_loss) {
   for (const bool symmetric : {false, true}) {
     const similarity_numbers p = numbers_of(element::float32, 3, {1, 2, 3}, {-1, 0.5, 2}, 0.5);

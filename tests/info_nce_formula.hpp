@@ -23,10 +23,12 @@ std::vector<S> flat(const embedding_rows& a, const embedding_rows& b = {}) {
 // The losses of all rows.
 template <class S>
 std::vector<S> losses(const std::vector<S>& queries, const std::vector<S>& columns,
-                      std::size_t dimension, bool normalize, const candidates& among, S scale) {
+                      std::size_t dimension, bool normalize, const candidates& among, S scale,
+                      double margin = 0) {
   const culoss::reference::embeddings<S> q(queries, dimension, normalize);
   const culoss::reference::embeddings<S> k(columns, dimension, normalize);
-  const culoss::reference::similarities<S> s = {q, k, among, scale};
+  const culoss::reference::similarities<S> s = {
+      q, k, among, scale, static_cast<culoss::reference::real_part_of<S>>(margin)};
   std::vector<S> result, l(k.size());
   for (std::size_t i = 0; i < q.size(); ++i) {
     s.row(i, l);

@@ -88,7 +88,8 @@ TEST_F(info_nce_kept, holds_for_every_choice_of_options) {
     c.normalize = o[kNormalize] == 1;
     c.log_scale = seed % 2 == 0;
     c.scale = seed % 3 == 0 ? source::device : source::value;
-    c.masked = o[kMasked] == 1;
+    c.masked = c.mask = o[kMasked] == 1;
+    c.margin = c.mask ? 0.35f : 0.0f;
     c.row_weights = o[kWeights] == 1;
     c.reduction = static_cast<culoss::reduction>(o[kReduction]);
     c.upstream = kSources[o[kUpstream]];
@@ -138,6 +139,7 @@ similarity_numbers opposed(element type, std::int64_t rows, double scale) {
     p.query_ids.push_back(i / 3);
   }
   p.key_ids = p.query_ids;
+  for (std::int64_t k = 0; k < rows * rows; ++k) p.mask.push_back(k * k % 7 == 2 ? 200 : 0);
   // A weight of 0: a column of no gradient, however far below its rows.
   for (std::int64_t i = 0; i < rows; ++i) p.row_weights.push_back(i % 3 == 1 ? 0.0f : 0.75f);
   return p;
@@ -150,7 +152,7 @@ TEST_F(info_nce_kept, columns_far_below_their_rows_keep_their_softmax) {
       for (const double scale : {20.0, 30.0, 50.0, 88.0, 100.0}) {
         if (reduced_run() && scale != 30 && scale != 88) continue;
         similarity_choice c = kept(of_each_row(true));
-        c.masked = c.row_weights = masked;
+        c.masked = c.mask = c.row_weights = masked;
         t.expect_correct(c, opposed(type, masked ? 70 : 37, scale));
         c.symmetric = false;
         t.expect_correct(c, opposed(type, 37, scale));

@@ -15,18 +15,20 @@ namespace {
 using culoss::reduction;
 
 void check_losses(const embedding_rows& queries, const embedding_rows& keys, bool normalize,
-                  float log_scale) {
+                  float log_scale, float margin = 0) {
   const candidates among = {.keys = keys.size()};
   const std::size_t dimension = queries.front().size();
   const auto expected =
       losses<long double>(flat<long double>(queries), flat<long double>(keys), dimension, normalize,
-                          among, std::exp(static_cast<long double>(log_scale)));
-  const info_nce_call<double> call(
-      queries, keys, {},
-      {.reduction = reduction::none, .normalize = normalize, .log_scale = log_scale});
+                          among, std::exp(static_cast<long double>(log_scale)), double{margin});
+  const info_nce_call<double> call(queries, keys, {},
+                                   {.reduction = reduction::none,
+                                    .normalize = normalize,
+                                    .log_scale = log_scale,
+                                    .margin = margin});
   const double norms = normalize ? 1 : largest_norm(queries) * largest_norm(keys);
   const similarity_error error = {static_cast<double>(dimension), static_cast<double>(keys.size()),
-                                  std::exp(log_scale) * norms};
+                                  std::exp(log_scale) * (norms + std::fabs(double{margin}))};
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const auto loss = static_cast<double>(expected[i]);
     EXPECT_LE(std::fabs(call.loss[i] - loss), error.loss(loss)) << "row " << i << " loss " << loss;
@@ -45,6 +47,10 @@ TEST(LongDouble, LossesAreRelativelyExact) {
   embedding_rows close = unit_vectors(9, 16);
   for (std::size_t i = 0; i < close.size(); ++i) close[i][15] = 0.125 * static_cast<double>(i % 3);
   check_losses(close, unit_vectors(9, 16), true, std::log(32.0f));
+  for (const float margin : {0.35f, -0.25f}) {
+    check_losses(q, k, true, 2.5f, margin);
+    check_losses(close, unit_vectors(9, 16), true, std::log(32.0f), margin);
+  }
   const info_nce_call<double> converged(
       close, unit_vectors(9, 16), {}, {.reduction = reduction::none, .log_scale = std::log(32.0f)});
   EXPECT_LT(converged.loss[0], 1e-12);

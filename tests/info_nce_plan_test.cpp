@@ -20,7 +20,7 @@ struct planned {
   similarity_input input;
 };
 std::vector<planned> planned_calls() {
-  const similarity_choice nce, clip{.symmetric = true}, masked{.masked = true};
+  const similarity_choice nce, clip{.symmetric = true}, masked{.masked = true, .mask = true};
   similarity_choice kept_nce = masked, kept_clip{.symmetric = true, .masked = true};
   kept_nce.plan = kept_clip.plan = similarity_plan::kept;
   std::vector<planned> all = {
@@ -242,8 +242,9 @@ TEST_F(info_nce_plan, can_be_captured_and_replayed_with_other_numbers) {
 // it into its gradient, in loads of 16 bytes.
 TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
   if (!simt::watch::present()) GTEST_SKIP() << "only the watched device counts bytes";
-  for (const bool symmetric : {false, true}) {
-    const similarity_choice c{.symmetric = symmetric, .normalize = false};
+  for (const int kind : {0, 1, 2, 3}) {
+    const bool symmetric = kind % 2 == 1, mask = kind / 2 == 1;
+    const similarity_choice c{.symmetric = symmetric, .normalize = false, .mask = mask};
     const similarity_numbers p =
         make_similarity(c, {.type = element::bfloat16, .rows = 256, .keys = 256, .dimension = 8});
     const auto call = prepare(c, p);
@@ -258,7 +259,10 @@ TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
         ++seen;
         EXPECT_EQ(moved.loads16, elements / 4);
         // Beside them, each thread reads the scale for each of its rows.
-        EXPECT_EQ(moved.bytes_loaded, elements * 4 + 256 * 32 * 4);
+        const std::uint64_t of_mask = mask ? elements : 0;
+        EXPECT_EQ(moved.bytes_loaded, elements * 4 + of_mask + 256 * 32 * 4);
+        // A mask that begins at a multiple of four is read in words, a lane's four columns at once.
+        EXPECT_EQ(moved.loads, elements / 4 + of_mask / 4 + 256 * 32);
       } else if (l.kernel.find("gradient_tile") != std::string::npos) {
         ++seen;
         EXPECT_EQ(moved.bytes_stored, elements * 2);

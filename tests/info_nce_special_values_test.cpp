@@ -109,6 +109,88 @@ TEST_P(info_nce_special_values, rows_without_negatives_count_and_give_nothing) {
   }
 }
 
+TEST_P(info_nce_special_values, a_mask_that_leaves_no_negative_gives_nothing) {
+  for (const bool symmetric : {false, true}) {
+    for (const bool in_batch : {true, false}) {
+      if (symmetric && !in_batch) continue;
+      similarity_choice c = of_each_row(symmetric);
+      c.mask = true;
+      c.in_batch = in_batch;
+      c.margin = 3;  // with nothing to tell it from, the positive is found all the same
+      similarity_numbers p = make_similarity(
+          c, {.rows = 50, .keys = 50, .negatives = symmetric ? 0 : 7, .dimension = 8});
+      std::fill(p.mask.begin(), p.mask.end(), std::uint8_t{255});
+      const similarity_results r = run_here(c, p);
+      for (const output& o : r.outputs) {
+        const bool counts =
+            o.name == "rows_counted" || o.name == "correct" || o.name == "correct_columns";
+        EXPECT_THAT(o.values, ::testing::Each(counts ? 50.0 : 0.0)) << o.name;
+      }
+    }
+  }
+}
+
+// The same bits, so that either may stand for the other; and what either masks is masked.
+TEST_P(info_nce_special_values, a_mask_does_what_ids_do) {
+  for (const bool symmetric : {false, true}) {
+    similarity_choice by_ids = of_each_row(symmetric);
+    by_ids.masked = true;
+    similarity_choice by_mask = by_ids, by_both = by_ids;
+    by_mask.masked = false;
+    by_mask.mask = by_both.mask = true;
+    similarity_numbers p = make_similarity(
+        by_ids, {.rows = 60, .keys = 60, .negatives = symmetric ? 0 : 9, .dimension = 8});
+    if (symmetric) p.key_ids = p.query_ids;
+    for (std::size_t i = 0, at = 0; i < 60; ++i) {
+      for (std::size_t j = 0; j < static_cast<std::size_t>(p.columns()); ++j, ++at) {
+        const std::int64_t id = j < 60 ? p.key_ids[j] : p.negative_ids[j - 60];
+        p.mask[at] = p.query_ids[i] == id ? static_cast<std::uint8_t>(1 + at % 255) : 0;
+      }
+    }
+    const similarity_results expected = run_here(by_ids, p);
+    EXPECT_EQ(difference(run_here(by_mask, p).outputs, expected.outputs), "");
+    EXPECT_EQ(difference(run_here(by_both, p).outputs, expected.outputs), "");
+  }
+}
+
+// Only the row whose mask lets it through sees what is not finite.
+TEST_P(info_nce_special_values, a_mask_hides_a_key_that_is_not_finite) {
+  for (const double bad : {kNan, std::numeric_limits<double>::infinity()}) {
+    similarity_choice c = of_each_row(false);
+    c.mask = true;
+    similarity_numbers p =
+        make_similarity(c, {.rows = 20, .keys = 20, .negatives = 4, .dimension = 6});
+    p.mask.assign(p.mask.size(), 0);
+    for (std::size_t i = 0; i < 20; ++i) p.mask[i * 24 + 22] = i == 3 ? 0 : 7;
+    const similarity_results clean = run_here(c, p);
+    p.n[2 * 6 + 1] = bad;
+    const similarity_results r = run_here(c, p);
+    for (std::size_t i = 0; i < 20; ++i) {
+      EXPECT_TRUE(same_bits(r["loss"][i], i == 3 ? kNan : clean["loss"][i])) << i;
+    }
+  }
+}
+
+// Where its positive stands in no tile, a key that is not finite is none the less NaN to its row.
+TEST_P(info_nce_special_values, a_positive_that_is_not_finite_is_nan_outside_the_batch_too) {
+  for (const bool normalize : {false, true}) {
+    for (const double bad : {kNan, std::numeric_limits<double>::infinity(),
+                             -std::numeric_limits<double>::infinity()}) {
+      similarity_choice c = of_each_row(false);
+      c.normalize = normalize;
+      c.in_batch = false;
+      similarity_numbers p =
+          make_similarity(c, {.rows = 20, .keys = 20, .negatives = 4, .dimension = 6});
+      const similarity_results clean = run_here(c, p);
+      p.k[5 * 6 + 1] = bad;
+      const similarity_results r = run_here(c, p);
+      for (std::size_t i = 0; i < 20; ++i) {
+        EXPECT_TRUE(same_bits(r["loss"][i], i == 5 ? kNan : clean["loss"][i])) << i << " " << bad;
+      }
+    }
+  }
+}
+
 TEST_P(info_nce_special_values, ids_take_copies_out_of_the_denominator) {
   for (const bool symmetric : {false, true}) {
     similarity_choice c = of_each_row(symmetric);

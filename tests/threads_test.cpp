@@ -77,7 +77,8 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
     }
     for (const bool symmetric : {false, true}) {
       lane& l = *all[++turn % kStreams];
-      const similarity_choice c{.symmetric = symmetric, .masked = true};
+      const similarity_choice c{
+          .symmetric = symmetric, .masked = true, .mask = true, .margin = 0.5f};
       const similarity_numbers p = make_similarity(
           c, {.rows = 7, .keys = 7, .negatives = symmetric ? 0 : 5, .dimension = 6, .seed = seed});
       calls.push_back(subject_of(c, p,

@@ -34,8 +34,10 @@ std::vector<row_result> run_rows(const cpu& where, const similarities<double>& s
           const auto statistics = statistics_of_similarities<double>(l, positive);
           const double loss = info_nce_row<double>(l, positive, statistics);
           const logit_gradient gradient(statistics);
+          const double of_scale = log_scale_gradient_row(l, positive, gradient);
+          l[positive] = s.similarity(i, positive);  // found or not without the margin
           results[i] = {.loss = loss,
-                        .log_scale_gradient = log_scale_gradient_row(l, positive, gradient),
+                        .log_scale_gradient = of_scale,
                         .gradient = gradient,
                         .correct = !std::isnan(loss) && index_of_largest<double>(l) == positive};
         }
@@ -65,13 +67,18 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
     const similarity_batch b(rows, options);
     const auto queries = load_embeddings<T>(query_rows, {}, options.normalize);
     const auto columns = load_embeddings<T>(key_rows, negative_rows, options.normalize);
-    const candidates among = {.keys = static_cast<std::size_t>(key_rows.rows),
-                              .positive_offset = static_cast<std::size_t>(options.positive_offset),
-                              .in_batch = options.in_batch,
-                              .query_ids = options.query_ids.data,
-                              .key_ids = options.key_ids.data,
-                              .negative_ids = options.negative_ids.data};
-    const similarities<double> s = {queries, columns, among, b.scale()};
+    const candidates among = {
+        .keys = static_cast<std::size_t>(key_rows.rows),
+        .positive_offset = static_cast<std::size_t>(options.positive_offset),
+        .in_batch = options.in_batch,
+        .query_ids = options.query_ids.data,
+        .key_ids = options.key_ids.data,
+        .negative_ids = options.negative_ids.data,
+        .mask = options.mask.data,
+        .mask_row = static_cast<std::size_t>(options.mask.ld),
+        .first_masked = static_cast<std::size_t>(options.in_batch ? 0 : key_rows.rows)};
+    const similarities<double> s = {queries, columns, among, b.scale(),
+                                    static_cast<double>(options.margin)};
     const std::vector<row_result> results = run_rows(where, s);
 
     b.write_loss_of(out.loss, [&](std::size_t i) { return results[i].loss; });
@@ -118,11 +125,16 @@ status run_clip(const cpu& where, const matrix<const T>& image_rows,
     const similarity_batch b(rows, options);
     const auto images = load_embeddings<T>(image_rows, {}, options.normalize);
     const auto texts = load_embeddings<T>(text_rows, {}, options.normalize);
-    const candidates among = {.keys = static_cast<std::size_t>(rows),
-                              .query_ids = options.ids.data,
-                              .key_ids = options.ids.data};
-    const similarities<double> to_texts = {images, texts, among, b.scale()};
-    const similarities<double> to_images = {texts, images, among, b.scale()};
+    candidates among = {.keys = static_cast<std::size_t>(rows),
+                        .query_ids = options.ids.data,
+                        .key_ids = options.ids.data,
+                        .mask = options.mask.data,
+                        .mask_row = static_cast<std::size_t>(options.mask.ld)};
+    candidates transposed = among;
+    std::swap(transposed.mask_row, transposed.mask_column);
+    const auto margin = static_cast<double>(options.margin);
+    const similarities<double> to_texts = {images, texts, among, b.scale(), margin};
+    const similarities<double> to_images = {texts, images, transposed, b.scale(), margin};
     const std::vector<row_result> of_images = run_rows(where, to_texts);
     const std::vector<row_result> of_texts = run_rows(where, to_images);
 

@@ -21,27 +21,38 @@ struct candidates {
   const std::int64_t* query_ids = nullptr;  // or none
   const std::int64_t* key_ids = nullptr;
   const std::int64_t* negative_ids = nullptr;
+  // Byte (i, j) of the mask, whose columns begin with `first_masked`; or none.
+  const std::uint8_t* mask = nullptr;
+  std::size_t mask_row = 0, mask_column = 1;  // elements between two rows, and two columns
+  std::size_t first_masked = 0;
 
   std::size_t positive(std::size_t row) const noexcept { return row + positive_offset; }
   bool contain(std::size_t row, std::size_t column) const noexcept {
     if (column == positive(row)) return true;
     const bool is_key = column < keys;
     if (is_key && !in_batch) return false;
+    if (mask != nullptr && mask[row * mask_row + (column - first_masked) * mask_column] != 0) {
+      return false;
+    }
     if (query_ids == nullptr) return true;
     return query_ids[row] != (is_key ? key_ids[column] : negative_ids[column - keys]);
   }
 };
 
-// l_ij = scale <q_i, k_j>
+// l_ij = scale <q_i, k_j>, less scale * margin for the positive
 template <class S>
 struct similarities {
   const embeddings<S>& queries;
   const embeddings<S>& columns;
   const candidates& among;
   S scale;
+  real_part_of<S> margin = 0;
 
-  S logit(std::size_t i, std::size_t j) const noexcept {
+  S similarity(std::size_t i, std::size_t j) const noexcept {
     return scale * dot<S>(queries[i], columns[j]);
+  }
+  S logit(std::size_t i, std::size_t j) const noexcept {
+    return j == among.positive(i) ? similarity(i, j) - scale * margin : similarity(i, j);
   }
   // Row i as the logits of a classification: -inf, a masked column, where j is not in C_i.
   void row(std::size_t i, std::span<S> l) const noexcept {

@@ -7,8 +7,10 @@
 //   scale = 1 / temperature or exp(log_scale): exactly one of them is given
 //   t = i + positive_offset   the key that is row i's positive
 //   info_nce: loss_i = -log( exp(l_it) / sum_{j in C_i} exp(l_ij) )
-//     C_i: the positive; the other keys, with `in_batch`; the negatives; less those that an id
-//     masks
+//     C_i: the positive; the other keys, with `in_batch`; the negatives; less those that an id or
+//     `mask` takes out
+//   with `margin` m the positive's l_it = scale (<q_i, k_t> - m) (CosFace: Wang et al. 2018;
+//   AM-softmax: Wang et al. 2018)
 //   clip (N = M): loss_i = ( info_nce of row i over the columns + of column i over the rows ) / 2
 //   reduced as: none: row_weight_i loss_i; sum: their sum; mean: that over the number of rows, or
 //   over `normalizer`
@@ -21,6 +23,7 @@
 //   |k_j|); a zero vector has similarity 0 and gradient 0
 //
 //   dlog_scale = sum_ij dl_ij l_ij    dtemperature = -dlog_scale / temperature
+//   (of the scale that multiplies the difference, where there is a margin)
 // The similarities are float until the exponential is taken, from the raw embeddings; norms are
 // multiplied in float. The loss comes from the statistics of the columns other than the positive,
 // as in cross_entropy.hpp: relatively exact for converged batches too.
@@ -37,10 +40,10 @@
 // are all masked: loss 0, gradient 0. N = M = 1 likewise. A divisor of exactly 0: loss 0, gradients
 // 0 (`empty` restores NaN). N = 0: losses 0, gradients 0.
 //
-// Ranges on `cuda`: with `normalize` the product |q_i| |k_j| must be a normal float, as the
-// similarities are of the raw embeddings; for half, gradients of similarities that lie below 2^-38
-// of what the shortest embedding can get are lost to half's range, so that vectors far shorter than
-// the others cost them accuracy (bf16 has float's range).
+// Ranges on `cuda`: scale * margin must be a float; with `normalize` the product |q_i| |k_j| must be
+// a normal float, as the similarities are of the raw embeddings; for half, gradients of similarities
+// that lie below 2^-38 of what the shortest embedding can get are lost to half's range, so that
+// vectors far shorter than the others cost them accuracy (bf16 has float's range).
 //
 // On `cuda`: needs `blas`; asynchronous as core.hpp says, cuBLAS included; can be captured. Memory:
 // O((N + M + K) D + panel), where the panel is what the workspace allows: see info_nce_workspace.
@@ -50,9 +53,10 @@
 // Errors, with nothing launched or written: as cross_entropy.hpp; also invalid_argument where blas
 // is null or empty, neither or both of temperature and log_scale are given, positives lie outside
 // the keys, the shapes differ in D, `accumulate` is asked of a 16-bit gradient, a gradient of
-// negatives is asked for without negatives, ids are given for only one side, or the plan is kept and
-// embeddings are not of 16 bits, or forward_only and gradients are asked for; workspace_too_small
-// also where a given plan does not fit; cublas_error, naming the call.
+// negatives is asked for without negatives, ids are given for only one side, the mask has another
+// shape, the margin is not finite, or the plan is kept and embeddings are not of 16 bits, or
+// forward_only and gradients are asked for; workspace_too_small also where a given plan does not
+// fit; cublas_error, naming the call.
 #pragma once
 
 #include <culoss/cublas.hpp>
@@ -90,8 +94,12 @@ struct info_nce_options {
   vector<const std::int64_t> query_ids = {};     // [N]
   vector<const std::int64_t> key_ids = {};       // [M], with in_batch
   vector<const std::int64_t> negative_ids = {};  // [K]
-  vector<const float> row_weights = {};          // [N]; not part of the divisor
-  scalar normalizer = {};                        // replaces the divisor of mean; divides sum
+  // Columns that are not 0 are no negatives of the row (its positive stays), beside those that ids
+  // mask. [N, M + K], keys first, then negatives; without in_batch [N, K].
+  matrix<const std::uint8_t> mask = {};
+  float margin = 0;                      // off the positive's similarity, before the scale; finite
+  vector<const float> row_weights = {};  // [N]; not part of the divisor
+  scalar normalizer = {};                // replaces the divisor of mean; divides sum
   scalar upstream = 1.0f;
   vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
   bool accumulate = false;                 // gradients of the embeddings are added to (float only)
@@ -107,8 +115,9 @@ struct info_nce_outputs {
   gradient_matrix<T> grad_keys = {};       // [M, D]
   gradient_matrix<T> grad_negatives = {};  // [K, D]; a queue of negatives mostly wants none
   vector<real_of<T>> grad_scale = {};      // [1]: of temperature or log_scale, whichever is given
-  vector<std::int64_t> correct = {};       // [1]: rows whose positive is the most similar, ties to
-                                           // the lowest column (keys first, then negatives)
+  vector<std::int64_t> correct = {};       // [1]: rows whose positive is the most similar, whatever
+                                           // the margin; ties to the lowest column (keys first,
+                                           // then negatives)
   vector<std::int64_t> rows_counted = {};  // [1]: N
 };
 
@@ -117,7 +126,10 @@ struct clip_options {
   bool normalize = true;
   scalar temperature = {};
   scalar log_scale = {};
-  vector<const std::int64_t> ids = {};   // [N]: pairs with equal ids are no negatives of each other
+  vector<const std::int64_t> ids = {};  // [N]: pairs with equal ids are no negatives of each other
+  // [N, N]: where it is not 0, image i and text j are no negatives of each other.
+  matrix<const std::uint8_t> mask = {};
+  float margin = 0;                      // as info_nce's
   vector<const float> row_weights = {};  // [N], of pairs
   scalar normalizer = {};
   scalar upstream = 1.0f;

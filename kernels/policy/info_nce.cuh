@@ -6,6 +6,8 @@
 //   q = 1 - p_t = sigmoid(-d)     p_j = q exp(l_j - m) / z
 //
 //   dloss / dlog_scale = sum_j p_j l_j - l_t = q (sum_j exp(l_j - m) (l_j - m) / z - (l_t - m))
+//
+// The margin is taken off l_t here, and nowhere else: only here is a positive's l itself used.
 #pragma once
 
 #include "kernels/similarity_call.cuh"
@@ -23,7 +25,7 @@ struct side {
 struct finish_arguments {
   call_arguments call;
   const call_numbers* numbers;
-  const float* targets;  // l / log(2) of the positives
+  const float* targets;  // l / log(2) of the positives, without the margin
   side rows;
   side cols;             // states null: one direction only
   float* loss;           // or null
@@ -36,8 +38,11 @@ struct side_result {
   float scale;
 };
 
-__device__ inline side_result finish_side(const side& s, long long i, float target, float weight) {
+// similarity: the positive's l without the margin, by which it is found or not.
+__device__ inline side_result finish_side(const side& s, long long i, float similarity,
+                                          float margin, float weight) {
   const side_state x = s.states[i];
+  const float target = similarity - margin;
   const bool alone = x.sum == 0.0f;
   const float above = target - x.shift;
   float d, mean = 0.0f;
@@ -52,7 +57,8 @@ __device__ inline side_result finish_side(const side& s, long long i, float targ
                        -weight * q, x.best};
   if (s.correct != nullptr) {
     const long long index = s.first_index + i;
-    s.correct[i] = !isnan(d) && (alone || target > x.best || (target == x.best && index < x.index));
+    s.correct[i] =
+        !isnan(d) && (alone || similarity > x.best || (similarity == x.best && index < x.index));
   }
   return {softplus(-d), alone ? q : q * mean * kLn2};  // alone: q is 0, or NaN
 }
@@ -66,10 +72,10 @@ __global__ void __launch_bounds__(kThreads)
   const bool both = a.cols.states != nullptr;
   const float weight = a.call.weight(i);
   const float share = weight * a.numbers->weight_factor * (both ? 0.5f : 1.0f);
-  const float target = a.targets[i];
-  side_result r = finish_side(a.rows, i, target, share);
+  const float similarity = a.targets[i], margin = a.numbers->margin;
+  side_result r = finish_side(a.rows, i, similarity, margin, share);
   if (both) {
-    const side_result c = finish_side(a.cols, i, target, share);
+    const side_result c = finish_side(a.cols, i, similarity, margin, share);
     r = {0.5f * (r.loss + c.loss), 0.5f * (r.scale + c.scale)};
   }
   if (a.loss != nullptr) {

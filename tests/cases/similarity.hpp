@@ -19,6 +19,7 @@ struct similarity_numbers {
   std::int64_t rows = 0, keys = 0, negatives = 0, dimension = 0, offset = 0;
   std::vector<double> q, k, n;  // exact in the type
   std::vector<std::int64_t> query_ids, key_ids, negative_ids;
+  std::vector<std::uint8_t> mask;  // [rows, columns()], also of columns that a call leaves out
   std::vector<float> row_weights, upstream_rows;
   float scale = 1;  // the temperature or log-scale, as the choice says
   float upstream = 1, normalizer = 1;
@@ -32,6 +33,8 @@ struct similarity_choice {
   bool normalize = true;
   bool in_batch = true;
   bool masked = false;  // ids are given
+  bool mask = false;    // the matrix is
+  float margin = 0;
   bool log_scale = false;
   source scale = source::value;
   bool row_weights = false;
@@ -151,6 +154,10 @@ class similarity_call : public similarity_call_base {
       if (!c.symmetric && c.in_batch) key_ids_ = vector_of<std::int64_t>(p.keys);
       if (has_negatives_) negative_ids_ = vector_of<std::int64_t>(p.negatives);
     }
+    if (c.mask) {
+      first_masked_ = c.in_batch ? 0 : p.keys;
+      mask_ = matrix_of<std::uint8_t>(p.rows, p.columns() - first_masked_);
+    }
     if (c.row_weights) row_weights_ = vector_of<float>(p.rows);
     if (c.upstream == source::rows) upstream_rows_ = vector_of<float>(p.rows);
     for (array<float>* a : {&scale_, &upstream_, &normalizer_}) *a = vector_of<float>(1);
@@ -178,6 +185,14 @@ class similarity_call : public similarity_call_base {
     if (query_ids_.given()) query_ids_.write(p.query_ids);
     if (key_ids_.given()) key_ids_.write(p.key_ids);
     if (negative_ids_.given()) negative_ids_.write(p.negative_ids);
+    if (mask_.given()) {
+      std::vector<std::uint8_t> part;
+      for (std::int64_t i = 0; i < p.rows; ++i) {
+        const auto row = p.mask.begin() + i * p.columns();
+        part.insert(part.end(), row + first_masked_, row + p.columns());
+      }
+      mask_.write(part);
+    }
     if (row_weights_.given()) row_weights_.write(p.row_weights);
     if (upstream_rows_.given()) upstream_rows_.write(p.upstream_rows);
     scale_.write(std::vector<float>{p.scale});
@@ -223,6 +238,7 @@ class similarity_call : public similarity_call_base {
     query_ids_.check_unchanged("query_ids", r.damage);
     key_ids_.check_unchanged("key_ids", r.damage);
     negative_ids_.check_unchanged("negative_ids", r.damage);
+    mask_.check_unchanged("mask", r.damage);
     row_weights_.check_unchanged("row_weights", r.damage);
     upstream_rows_.check_unchanged("upstream_rows", r.damage);
     scale_.check_unchanged("scale", r.damage);
@@ -276,6 +292,8 @@ class similarity_call : public similarity_call_base {
     o.reduction = c_.reduction;
     o.normalize = c_.normalize;
     (c_.log_scale ? o.log_scale : o.temperature) = scalar_of(c_.scale, scale_value_, scale_);
+    if (mask_.given()) o.mask = mask_.as_matrix();
+    o.margin = c_.margin;
     if (row_weights_.given()) o.row_weights = row_weights_.as_vector();
     o.normalizer = scalar_of(c_.normalizer, normalizer_value_, normalizer_);
     if (upstream_rows_.given()) {
@@ -326,7 +344,7 @@ class similarity_call : public similarity_call_base {
 
   similarity_choice c_;
   similarity_execution how_;
-  std::int64_t rows_, offset_;
+  std::int64_t rows_, offset_, first_masked_ = 0;
   bool has_negatives_;
   float scale_value_ = 1, upstream_value_ = 1, normalizer_value_ = 1;
   array<T> q_, k_, n_, grad_q_, grad_k_, grad_n_;
@@ -335,6 +353,7 @@ class similarity_call : public similarity_call_base {
   array<real> loss_, grad_scale_;
   array<std::int64_t> correct_, correct_columns_, rows_counted_;
   array<std::int64_t> query_ids_, key_ids_, negative_ids_;
+  array<std::uint8_t> mask_;
   buffer scratch_;
   std::size_t scratch_bytes_ = 0;
 };

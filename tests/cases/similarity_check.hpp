@@ -48,6 +48,14 @@ inline similarity_numbers make_similarity(const similarity_choice& c, const simi
   identify(p.query_ids, in.rows);
   identify(p.key_ids, in.keys);
   identify(p.negative_ids, in.negatives);
+  // A fourth of the columns, positives among them, and all of one row; any byte but 0 masks.
+  random_numbers bytes(in.seed + 100);
+  for (std::int64_t i = 0; i < in.rows; ++i) {
+    for (std::int64_t j = 0; j < p.columns(); ++j) {
+      const std::int64_t byte = bytes.below(4) == 0 || i == in.rows / 2 ? 1 + bytes.below(255) : 0;
+      p.mask.push_back(static_cast<std::uint8_t>(byte));
+    }
+  }
   for (std::int64_t i = 0; i < in.rows; ++i) {
     p.row_weights.push_back(static_cast<float>(0.25 + 1.5 * random.uniform()));
     p.upstream_rows.push_back(static_cast<float>(2 * random.normal()));
@@ -65,6 +73,7 @@ inline std::string describe(const similarity_choice& c, const similarity_numbers
          text(p.rows) + " x (" + text(p.keys) + " + " + text(p.negatives) + ") x " +
          text(p.dimension) + ", offset " + text(p.offset) + (c.normalize ? ", normalize" : "") +
          (c.in_batch ? "" : ", not in_batch") + (c.masked ? ", masked" : "") +
+         (c.mask ? ", mask" : "") + ", margin " + std::to_string(c.margin) +
          (c.log_scale ? ", log_scale" : "") + (c.wide ? ", wide" : "") +
          (c.accumulate ? ", accumulate" : "") +
          (c.plan != culoss::similarity_plan::automatic

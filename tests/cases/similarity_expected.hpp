@@ -40,7 +40,8 @@ class similarity_expectation {
     columns_.insert(columns_.end(), p.n.begin(), p.n.end());
     const embedding_rows q(p.q, p.rows, p.dimension, c.normalize);
     const embedding_rows k(columns_, p.columns(), p.dimension, c.normalize);
-    const similarity_matrix s(q, k, scale_, a_);
+    similarity_matrix s(q, k, scale_, a_);
+    take_margin(s);
     find_weights();
     find_sides(s);
     find_losses();
@@ -60,10 +61,22 @@ class similarity_expectation {
     if (j == i + p_.offset) return true;
     const bool key = j < p_.keys;
     if (key && !c_.in_batch) return false;
+    if (c_.mask && p_.mask[index(i * p_.columns() + j)] != 0) return false;
     if (!c_.masked) return true;
     const std::int64_t id = p_.query_ids[index(i)];
     if (c_.symmetric) return id != p_.query_ids[index(j)];
     return id != (key ? p_.key_ids[index(j)] : p_.negative_ids[index(j - p_.keys)]);
+  }
+
+  // Off the positives; in float its product with the scale has 5 roundings, the difference one.
+  void take_margin(similarity_matrix& s) {
+    margin_ = scale_ * static_cast<double>(c_.margin);
+    if (margin_ == 0) return;
+    for (std::int64_t i = 0; i < s.rows; ++i) {
+      double& l = s.l[s.at(i, i + p_.offset)];
+      l -= margin_;
+      s.error[s.at(i, i + p_.offset)] += 5 * a_.u * std::fabs(margin_) + a_.u * std::fabs(l);
+    }
   }
 
   void find_weights() {
@@ -87,7 +100,7 @@ class similarity_expectation {
           s.cols, i + p_.offset, [&](std::int64_t j) { return s.l[s.at(i, j)]; },
           [&](std::int64_t j) { return s.error[s.at(i, j)]; },
           [&](std::int64_t j) { return !takes_part(i, j); },
-          -std::numeric_limits<double>::infinity(), of_rows());
+          -std::numeric_limits<double>::infinity(), of_rows(), margin_);
       highest = std::max(highest, rows_.back().max);
     }
     if (!c_.symmetric) return;
@@ -95,7 +108,7 @@ class similarity_expectation {
       cols_.emplace_back(
           s.rows, j, [&](std::int64_t i) { return s.l[s.at(i, j)]; },
           [&](std::int64_t i) { return s.error[s.at(i, j)]; },
-          [&](std::int64_t i) { return !takes_part(i, j); }, highest, of_columns());
+          [&](std::int64_t i) { return !takes_part(i, j); }, highest, of_columns(), margin_);
     }
   }
   // A lane sums eight columns at a time; rows come four in a warp, and 32 in a block.
@@ -221,7 +234,7 @@ class similarity_expectation {
   const similarity_numbers& p_;
   similarity_arithmetic a_;
   bool kept_;
-  double scale_, divisor_ = 1, largest_weight_ = 0;
+  double scale_, margin_ = 0, divisor_ = 1, largest_weight_ = 0;
   std::vector<double> columns_;  // keys, then negatives
   similarity_results exact_;
   std::vector<double> row_weights_, weights_;

@@ -66,7 +66,8 @@ inline std::vector<similarity_way> similarity_ways() {
   const similarity_choice plain, clip{.symmetric = true};
   similarity_choice masked{.masked = true, .log_scale = true, .row_weights = true, .wide = true};
   masked.reduction = culoss::reduction::none;
-  const similarity_choice queue{.normalize = false, .in_batch = false};
+  const similarity_choice queue{
+      .normalize = false, .in_batch = false, .mask = true, .margin = 0.25f};
   const element half = element::float16;
   return {
       {plain, {.rows = 5, .keys = 9, .negatives = 3, .dimension = 4, .offset = 2}},

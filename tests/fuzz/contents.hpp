@@ -50,8 +50,8 @@ class contents {
     const std::uint32_t i = first_ + (random_ >> 16) % choices_;
     if constexpr (std::is_integral_v<T>) {
       using limits = std::numeric_limits<T>;
-      const T strange[] = {-100,
-                           -1,
+      const T strange[] = {static_cast<T>(-100),
+                           static_cast<T>(-1),
                            static_cast<T>(classes_),
                            limits::min(),
                            limits::max(),

@@ -29,6 +29,7 @@ Options common(source& from, std::int64_t rows) {
   o.normalize = from.coin();
   o.accumulate = from.byte() > 224;
   o.allow_tf32 = from.coin();
+  o.margin = from.number(0.25f);
   return o;
 }
 
@@ -42,6 +43,15 @@ void judge(predicate& says, const Options& o, std::int64_t rows) {
     says.require(std::isfinite(l.value()) && l.value() <= 88, "log_scale");
   }
   says.scalar("log_scale", l);
+  says.require(std::isfinite(o.margin), "margin");
+}
+
+// Of `columns` columns; -1: of more than there can be.
+inline void judge_mask(predicate& says, const culoss::matrix<const std::uint8_t>& mask,
+                       std::int64_t rows, std::int64_t columns) {
+  if (mask.empty()) return;
+  says.view("mask", mask, access::read);
+  says.require(mask.rows == rows && mask.cols == columns, "mask");
 }
 
 // A gradient in the type of the inputs, or in float.
@@ -85,6 +95,12 @@ void judge_plan(predicate& says, culoss::similarity_plan plan, const Gradients&.
   says.require(number != kForward || (gradients.empty() && ...), "plan");
 }
 
+// -1 where there is no such number.
+std::int64_t sum_of(std::int64_t a, std::int64_t b) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  return a < 0 || b < 0 || a > kMost - b ? -1 : a + b;
+}
+
 std::int64_t some_rows(source& from) { return from.pick<std::int64_t>({3, 1, 2, 0, 4, 5}); }
 
 template <class T>
@@ -114,6 +130,9 @@ struct info_nce {
       if ((k > 0) != from.odd()) options.negative_ids = from.vector<const std::int64_t>(k);
     } else if (from.odd()) {
       options.key_ids = from.vector<const std::int64_t>(m);
+    }
+    if (from.coin()) {
+      options.mask = from.matrix<const std::uint8_t>(from.rows(), options.in_batch ? m + k : k);
     }
     out.loss = from.loss<real>(options.reduction, from.rows());
     out.grad_queries = gradient<T>(from, from.rows());
@@ -153,6 +172,8 @@ struct info_nce {
     culoss_fuzz::judge(says, options, rows);
     judge_ids(says);
     judge_plan<T>(says, options.plan, out.grad_queries, out.grad_keys, out.grad_negatives);
+    judge_mask(says, options.mask, rows,
+               options.in_batch ? sum_of(keys.rows, negatives.rows) : negatives.rows);
     says.loss("loss", out.loss, options.reduction, rows);
     judge_gradient(says, "grad_queries", out.grad_queries, queries, options.accumulate);
     judge_gradient(says, "grad_keys", out.grad_keys, keys, options.accumulate);
@@ -199,6 +220,7 @@ struct clip {
         images(from.matrix<const T>(from.rows(), from.columns())),
         texts(from.matrix<const T>(from.rows(), from.columns())) {
     options.ids = from.optional_vector<const std::int64_t>(from.rows());
+    options.mask = from.optional_matrix<const std::uint8_t>(from.rows(), from.rows());
     out.loss = from.loss<real>(options.reduction, from.rows());
     out.grad_images = gradient<T>(from, from.rows());
     out.grad_texts = gradient<T>(from, from.rows());
@@ -227,6 +249,7 @@ struct clip {
     culoss_fuzz::judge(says, options, rows);
     says.optional("ids", options.ids, rows);
     judge_plan<T>(says, options.plan, out.grad_images, out.grad_texts);
+    judge_mask(says, options.mask, rows, rows);
     says.loss("loss", out.loss, options.reduction, rows);
     judge_gradient(says, "grad_images", out.grad_images, images, options.accumulate);
     judge_gradient(says, "grad_texts", out.grad_texts, texts, options.accumulate);

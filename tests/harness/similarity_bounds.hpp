@@ -62,10 +62,12 @@ struct side_bounds {
   double far = 0;                     // how far above the maximum the shift may lie
   bool ambiguous = false;             // whether the target is the largest is within the errors
 
-  // l(k), error(k) of the k-th, absent(k) where it does not take part; the target's apart.
+  // l(k), error(k) of the k-th, absent(k) where it does not take part; the target's apart, whose
+  // similarity stands `margin` above its l.
   template <class L, class E, class Absent>
   side_bounds(std::int64_t count, std::int64_t target, const L& l, const E& error,
-              const Absent& absent, double highest, const similarity_arithmetic& a) {
+              const Absent& absent, double highest, const similarity_arithmetic& a,
+              double margin = 0) {
     const auto others = [&](const auto& visit) {
       for (std::int64_t k = 0; k < count; ++k) {
         if (k != target && !absent(k)) visit(k);
@@ -86,7 +88,7 @@ struct side_bounds {
       delta += p * (of_e + error(k));
       through_sum += p * error(k) * (1 + std::fabs(z - mean));
       spread += p * 2 * of_e * (std::fabs(z) + std::fabs(mean) + 2 * far);
-      ambiguous = ambiguous || std::fabs(l(k) - l(target)) <= error(k) + error(target);
+      ambiguous = ambiguous || std::fabs(l(k) - l(target) - margin) <= error(k) + error(target);
     });
     const double lost = a.shared_shift && far > 0 ? 0x1p-34 : 0;  // flushed before they were shared
     delta += static_cast<double>(count) * a.flush / sum + lost;
