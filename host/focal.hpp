@@ -1,10 +1,10 @@
-// What the CPU and the CUDA side of the focal losses share: the check of the arguments, and the
-// label that stands for the background.
+// What the CPU and the CUDA side of the focal losses share: the check of the arguments.
 #pragma once
 
 #include <culoss/focal.hpp>
 
 #include "host/cross_entropy.hpp"
+#include "host/element_call.hpp"
 
 namespace culoss::detail {
 
@@ -60,68 +60,40 @@ status check_softmax_focal_backward(const Where& where, const Logits& logits,
   return v.finish();
 }
 
-inline std::int64_t background_of(const sigmoid_focal_options& options,
-                                  std::int64_t classes) noexcept {
-  const bool after_last = options.background == sigmoid_focal_options::kAfterLastClass;
-  return after_last ? classes : options.background;
+template <class T>
+element_views<T> views_of(const matrix<const T>& logits, const matrix<const T>& targets,
+                          const sigmoid_focal_outputs<T>& out) noexcept {
+  return {.input = logits,
+          .targets = targets,
+          .loss = out.loss,
+          .losses = out.losses,
+          .grad_input = out.grad_logits,
+          .grad_targets = out.grad_targets};
+}
+template <class T>
+element_views<T> views_of(const matrix<const T>& logits, const label_view& labels,
+                          const sigmoid_focal_label_outputs<T>& out) noexcept {
+  return {.input = logits,
+          .labels = labels,
+          .labeled = true,
+          .loss = out.loss,
+          .losses = out.losses,
+          .grad_input = out.grad_logits,
+          .positives = out.positives};
 }
 
-template <class T, class Outputs>
-void check_sigmoid_focal_shared(validator& v, const matrix<const T>& logits, const Outputs& outputs,
-                                const sigmoid_focal_options& options) noexcept {
+template <class Where, class T>
+status check_sigmoid_focal(const Where& where, const element_views<T>& e,
+                           const sigmoid_focal_options& options) noexcept {
+  validator v("sigmoid_focal");
   v.not_negative("gamma", options.gamma);
   if (!(options.alpha < 0.0f)) v.in_range("alpha", options.alpha, 0.0f, 1.0f);
   v.require(options.mean_over == focal_mean::elements || options.mean_over == focal_mean::positives,
             "mean_over must be elements or positives");
-  v.check_if_given("row_weights", options.row_weights, logits.rows, "logits.rows", role::input);
-  v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows,
-              logits.rows);
-  v.empty(options.empty);
-  const bool none = options.reduction == reduction::none;
-  v.require(!none || outputs.loss.empty(), "loss is given, but reduction none writes losses");
-  v.check_if_given("loss", outputs.loss, 1, "reduction is mean or sum", role::output);
-  v.require(none || outputs.losses.empty(), "losses is given, but only reduction none writes it");
-  if (!outputs.losses.empty()) {
-    v.check("losses", outputs.losses, role::output);
-    v.same_shape("losses", outputs.losses, "logits", logits);
-  }
-  v.gradient_if_given("grad_logits", outputs.grad_logits, "logits", logits);
-}
-
-template <class Where, class T>
-status check_sigmoid_focal(const Where& where, const matrix<const T>& logits,
-                           const matrix<const T>& targets, const sigmoid_focal_outputs<T>& outputs,
-                           const sigmoid_focal_options& options) noexcept {
-  validator v("sigmoid_focal");
-  v.check(where);
-  v.check("logits", logits, role::in_place_input);
-  v.check("targets", targets, role::in_place_input);
-  v.same_shape("targets", targets, "logits", logits);
-  check_sigmoid_focal_shared(v, logits, outputs, options);
-  v.require(options.mean_over == focal_mean::elements,
+  v.require(e.labeled || options.mean_over == focal_mean::elements,
             "mean_over is positives, which only labels tell");
-  v.gradient_if_given("grad_targets", outputs.grad_targets, "targets", targets);
-  v.require(logits.rows == 0 || logits.cols == 0 || !outputs.loss.empty() ||
-                !outputs.losses.empty() || !outputs.grad_logits.empty() ||
-                !outputs.grad_targets.empty(),
-            "no output is given");
-  return v.finish();
-}
-
-template <class Where, class T>
-status check_sigmoid_focal(const Where& where, const matrix<const T>& logits,
-                           const label_view& labels, const sigmoid_focal_label_outputs<T>& outputs,
-                           const sigmoid_focal_options& options) noexcept {
-  validator v("sigmoid_focal");
-  v.check(where);
-  check_logits(v, logits);
-  v.check("labels", labels, logits.rows, "logits.rows");
-  check_sigmoid_focal_shared(v, logits, outputs, options);
-  v.check_if_given("positives", outputs.positives, 1, "it is one count", role::output);
-  v.require(logits.rows == 0 || !outputs.loss.empty() || !outputs.losses.empty() ||
-                !outputs.grad_logits.empty() || !outputs.positives.empty(),
-            "no output is given");
-  return v.finish();
+  return check_elements(v, where, {"sigmoid_focal", "logits", "logits.rows", "grad_logits"}, e,
+                        options);
 }
 
 }  // namespace culoss::detail

@@ -1,23 +1,27 @@
 // The skeleton of the elementwise losses: one element in, its loss and its gradients out.
 //
-// Moves each input once and each output once, for n elements of s bytes n s each; and one partial
-// sum of 16 bytes a block where there is a scalar loss. One launch. A warp takes spans of 32 *
-// kElementPacks packs of 16 bytes; a block takes `chunk` spans one after the other, so that there
-// are at most kMostElementBlocks partial sums, by a rule that knows the shape alone.
+// Moves each input once and each output once: for n elements of s bytes n s each, 4 n for losses
+// and for either matrix of factors, where there are any; and one partial sum of 16 bytes a block
+// where there is a scalar loss. One launch. A warp takes spans of 32 * kElementPacks packs of 16
+// bytes; a block takes `chunk` spans one after the other, so that there are at most
+// kMostElementBlocks partial sums, by a rule that knows the shape alone.
 //
 // Matrices without padding are one long run of elements, in segments that 32 bits can count;
 // others have a run a row. Which row and column an element belongs to is computed only where the
 // policy asks for it.
 //
 // A Policy is built by each thread, and has
-//   arguments             a plain struct with `stream<T> in[kStreams]`, `target<T> out[kOutputs]`
-//                         (null: not written), `target<float> losses` and `totals* partials` (null:
-//                         likewise)
+//   arguments             a plain struct with `stream<T> in[kStreams]` (from the second on, null:
+//                         not there, read as 0), `target<T> out[kOutputs]` (null: not written),
+//                         `target<float> losses` and `totals* partials` (null: likewise)
 //   value, kStreams, kOutputs
 //   per_row()             whether elements depend on their row or column
 //   context, at(row)      what the elements of a row have in common
 //   kSelective, loads(row, column, count)   whether these elements are to be read at all
 //   element(context, x, column, y)          the loss of x[kStreams], and the outputs y[kOutputs]
+//   kFactors                                whether each element has factors of its own: arguments
+//                                           then has `stream<float> weights, upstream` (null: 1),
+//                                           and element(context, x, column, weight, upstream, y)
 #pragma once
 
 #include <cub/block/block_reduce.cuh>
@@ -39,12 +43,31 @@ struct run_of {
   long long run;
 
   __device__ int length() const { return static_cast<int>(w.length(run)); }
-  __device__ input_row<T> input(const stream<T>& s) const {
+  template <class U>
+  __device__ input_row<U> input(const stream<U>& s) const {
     return {s.data + run * w.stride(s.ld), length()};
   }
   template <class U>
   __device__ output_row<U> output(const target<U>& t) const {
     return {t.data + run * w.stride(t.ld), length()};
+  }
+  // The factors of the elements from column `first` on.
+  template <int kSize>
+  __device__ void load_factors(const stream<float>& s, int first, float (&f)[kSize]) const {
+    constexpr int kFloats = pack<float>::kSize;
+#pragma unroll
+    for (int h = 0; h < kSize; h += kFloats) {
+      float part[kFloats] = {1.0f, 1.0f, 1.0f, 1.0f};
+      if (s.data != nullptr) {
+        const input_row<float> in = input(s);
+        const int at = first + h;
+        unpack(
+            in.template load_columns<cache::streaming>(at, 1.0f, (in.head() + at) % kFloats == 0),
+            part);
+      }
+#pragma unroll
+      for (int e = 0; e < kFloats; ++e) f[h + e] = part[e];
+    }
   }
 };
 
@@ -105,7 +128,7 @@ __global__ void __launch_bounds__(kElementThreads, 2)
 #pragma unroll
       for (int i = 0; i < kStreams; ++i) {
         p[b][i].raw = make_uint4(0, 0, 0, 0);
-        if (!load) continue;
+        if (!load || (i > 0 && a.in[i].data == nullptr)) continue;
         const input_row<T> in = r.input(a.in[i]);
         p[b][i] = in.template load_columns<cache::streaming>(first.first_column(k), 0.0f,
                                                              in.head() == first.head());
@@ -120,6 +143,11 @@ __global__ void __launch_bounds__(kElementThreads, 2)
       float x[kStreams][kSize], y[kOutputs][kSize], loss[kSize], sum = 0.0f;
 #pragma unroll
       for (int i = 0; i < kStreams; ++i) unpack(p[b][i], x[i]);
+      [[maybe_unused]] float weight[kSize], upstream[kSize];
+      if constexpr (Policy::kFactors) {
+        r.load_factors(a.weights, at, weight);
+        r.load_factors(a.upstream, at, upstream);
+      }
       long long row = 0, j = 0;
       if (per_row) {
         place(at, row, j);
@@ -135,7 +163,11 @@ __global__ void __launch_bounds__(kElementThreads, 2)
         float of_x[kStreams], of_y[kOutputs];
 #pragma unroll
         for (int i = 0; i < kStreams; ++i) of_x[i] = x[i][e];
-        loss[e] = policy.element(context, of_x, j, of_y);
+        if constexpr (Policy::kFactors) {
+          loss[e] = policy.element(context, of_x, j, weight[e], upstream[e], of_y);
+        } else {
+          loss[e] = policy.element(context, of_x, j, of_y);
+        }
         sum += inside ? loss[e] : 0.0f;
 #pragma unroll
         for (int i = 0; i < kOutputs; ++i) y[i][e] = of_y[i];

@@ -1,5 +1,6 @@
 // The worked examples of an introduction to loss functions (data/lesson_examples.json) that are
-// softmax, cross-entropy or what is made of them: on the CPU in every type, and on the device where there is one.
+// softmax, cross-entropy, what is made of them, or regression: on the CPU in every type, and on the
+// device where there is one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "tests/cases/element_bounds.hpp"
 #include "tests/harness/arrays.hpp"
 #include "tests/harness/bounds.hpp"
 
@@ -319,6 +321,67 @@ TYPED_TEST(Lesson, Entropy) {
     TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
                              real_format(TestFixture::kElement));
   }
+}
+
+// Convex losses of a residual e: one that moves by d moves L by at most |d| times the steeper of the
+// two slopes, and the slope of mse by 2 |d|.
+TYPED_TEST(Lesson, Regression) {
+  using T = typename TypeParam::type;
+  using enum element_function;
+  std::size_t gradients = 0, weighted = 0;
+  for (const auto& [function, count] : {std::pair{mse, 5u}, {mae, 1u}, {huber, 1u}}) {
+    const auto found = examples_of(name_of(function));
+    ASSERT_EQ(found.size(), count);
+    for (const auto& example : found) {
+      SCOPED_TRACE(example.at("id"));
+      const auto& inputs = example.at("inputs");
+      const auto& expected = example.at("expected");
+      const std::vector<double> x = inputs.at("prediction"), t = inputs.at("target");
+      const std::vector<double> w = inputs.value("weight", std::vector<double>(x.size(), 1.0));
+      const std::vector<double> slopes = expected.value("grad_prediction", std::vector<double>());
+      element_choice choice(function, example.at("options").value("delta", 1.0f));
+      choice.weights = inputs.contains("weight");
+      const typename TestFixture::inputs of_x(x, 1), of_t(t, 1);
+      const array<T> in = TestFixture::row_of(of_x.x), targets = TestFixture::row_of(of_t.x);
+      const auto cols = static_cast<std::int64_t>(x.size());
+      array<float> weights(TypeParam::kSpace, 1, cols, 0, 0);
+      weights.write(w);
+      const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
+      const array<T> gradient(TypeParam::kSpace, 1, cols, 0, 0);
+      element_views<T> v;
+      v.input = in.as_matrix();
+      v.targets = targets.as_matrix();
+      if (choice.weights) v.weights = weights.as_matrix();
+      v.loss = loss.as_vector();
+      v.gradient = gradient.as_matrix();
+      const culoss::status s =
+          call_element_loss(choice, typename TypeParam::execution{}, v, [](auto&) {});
+      ASSERT_TRUE(s.ok()) << s.message();
+      synchronize(TypeParam::kSpace);
+
+      const arithmetic a = arithmetic_of(TypeParam::kSpace, cols, TestFixture::kElement, 1);
+      const auto n = static_cast<double>(cols);
+      const std::vector<double> g = TestFixture::read(gradient);
+      double bound = 0;
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        const double moved = std::fabs((of_x.x[j] - of_t.x[j]) - (x[j] - t[j]));
+        const element_bound given = residual_bound(choice, of_x.x[j], of_t.x[j], a);
+        const element_bound exact = residual_bound(choice, x[j], t[j], a);
+        const double steepest = std::fmax(given.input_slope, exact.input_slope);
+        bound += w[j] * (moved * steepest + given.loss + 8 * a.u * given.size) / n;
+        if (slopes.empty()) continue;
+        TestFixture::expect_near(g[j], slopes[j], 0,
+                                 (2 * moved + given.by_input + 8 * a.u * given.input_slope) / n,
+                                 format_of(TestFixture::kElement));
+      }
+      TestFixture::expect_near(TestFixture::read(loss)[0], expected.at("loss"), 0, bound,
+                               real_format(TestFixture::kElement));
+      gradients += slopes.size();
+      weighted += choice.weights ? 1 : 0;
+    }
+  }
+  EXPECT_EQ(gradients, 3u);
+  EXPECT_EQ(weighted, 1u);
 }
 
 }  // namespace

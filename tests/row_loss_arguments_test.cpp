@@ -110,6 +110,23 @@ struct entropy_arguments : call_arguments<Where, T> {
   culoss::entropy_options options;
 };
 
+template <class Where, class T>
+struct huber_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "huber";
+  static constexpr const char* kInput = "predictions";
+  explicit huber_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_predictions = m.out.as_matrix();
+    out.grad_targets = m.g.as_matrix();
+    options.weights = {m.ones.data(), kRows, kCols};
+  }
+  culoss::status run() const {
+    return culoss::huber(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::regression_outputs<T> out;
+  culoss::huber_options options;
+};
+
 // f(expect) where expect(change, message) makes the change in a good call.
 template <class Arguments, class Where, class T, class F>
 void with_mistakes(const memory<Where, T>& m, const F& f) {
@@ -185,6 +202,7 @@ TEST_P(row_loss_arguments, of_every_loss) {
     refuses_what_all_refuse<target_arguments<W, T>>(m);
     refuses_what_all_refuse<softmax_focal_arguments<W, T>>(m);
     refuses_what_all_refuse<sigmoid_focal_arguments<W, T>>(m);
+    refuses_what_all_refuse<huber_arguments<W, T>>(m);
     refuses_what_all_refuse<nll_arguments<W, T>>(m);
     refuses_what_all_refuse<entropy_arguments<W, T>>(m);
   });
@@ -268,6 +286,84 @@ TEST_P(row_loss_arguments, of_the_focal_losses) {
     expect_refused(
         m, [&] { return a.run_labels(); },
         "sigmoid_focal: labels.size is 5, must be 4 (logits.rows)");
+  });
+}
+
+TEST_P(row_loss_arguments, of_regression) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    using args = huber_arguments<W, T>;
+    const memory<W, T> m;
+    with_mistakes<args>(m, [&](const auto& expect) {
+      expect([](args& a) { a.targets.rows = 3; },
+             "targets.rows is 3, must be 4 (predictions.rows)");
+      expect([](args& a) { a.targets.data = nullptr; },
+             "targets.data is null, but targets is 4 x 5");
+      expect([](args& a) { a.options.delta = 0.0f; },
+             "delta is 0, must be positive, finite and not subnormal");
+      expect([](args& a) { a.options.delta = kNotANumber; },
+             "delta is nan, must be positive, finite and not subnormal");
+      expect([](args& a) { a.options.mean_over = static_cast<culoss::weighted_mean>(2); },
+             "mean_over must be elements or weights");
+      expect([](args& a) { a.options.weights.cols = 4; },
+             "weights.cols is 4, must be 5 (predictions.cols)");
+      expect([](args& a) { a.options.weights.data = nullptr; },
+             "weights.data is null, but weights is 4 x 5");
+      expect([](args& a) { a.options.upstream_elements = a.options.weights; },
+             "upstream_elements is given, but reductions mean and sum take a scalar upstream");
+      const auto none = [&](args& a) {
+        a.options.reduction = reduction::none;
+        a.out.loss = {};
+      };
+      expect(
+          [&](args& a) {
+            none(a);
+            a.options.upstream_elements = a.options.weights;
+            a.options.upstream_rows = {m.ones.data(), kRows};
+          },
+          "upstream_elements and upstream_rows are both given");
+      expect(
+          [&](args& a) {
+            none(a);
+            a.options.upstream_elements = a.options.weights;
+            a.options.upstream_elements.ld = 4;
+          },
+          "upstream_elements.ld is 4, must be at least cols (5)");
+      expect([](args& a) { a.options.reduction = reduction::none; },
+             "loss is given, but reduction none writes losses");
+      expect(
+          [&](args& a) {
+            a.out.losses = {m.reals.data() + 8, kRows, kCols};
+          },
+          "losses is given, but only reduction none writes it");
+      expect([&](args& a) { a.out.grad_targets = m.out.as_matrix(); },
+             "grad_targets overlaps grad_predictions");
+      expect([](args& a) { a.out.grad_predictions.cols = 4; },
+             "grad_predictions.cols is 4, must be 5 (predictions.cols)");
+      expect([&](args& a) { a.out.grad_targets.data = moved(m.g.data(), kLd * 2); },
+             "grad_targets overlaps targets");
+      if constexpr (std::is_same_v<T, float>) {
+        expect(
+            [&](args& a) {
+              a.out.grad_predictions = {const_cast<float*>(a.options.weights.data), kRows, kCols};
+            },
+            "grad_predictions overlaps weights");
+      }
+    });
+    const W where;
+    const culoss::matrix<const T> x = m.x.as_matrix(), t = m.g.as_matrix();
+    const culoss::regression_outputs<T> out{.loss = {m.reals.data(), 1}};
+    for (const auto& [beta, message] :
+         {std::pair{-1.0f, "beta is -1, must be finite and not negative"},
+          {1e-39f, "beta is 1e-39, must be positive, finite and not subnormal"}}) {
+      expect_refused(
+          m, [&] { return culoss::smooth_l1(where, x, t, out, {.beta = beta}); },
+          std::string("smooth_l1: ") + message);
+    }
+    expect_refused(
+        m, [&] { return culoss::mse(where, x, t, {}); }, "mse: no output is given");
+    expect_refused(
+        m, [&] { return culoss::mae(where, x, {}, out); },
+        "mae: targets.rows is 0, must be 4 (predictions.rows)");
   });
 }
 

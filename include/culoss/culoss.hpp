@@ -9,5 +9,6 @@
 #include <culoss/info_nce.hpp>
 #include <culoss/mined_triplet.hpp>
 #include <culoss/nll.hpp>
+#include <culoss/regression.hpp>
 #include <culoss/siglip.hpp>
 #include <culoss/softmax.hpp>

@@ -53,6 +53,7 @@ struct nll_gradient_policy {
   static constexpr int kStreams = 1;
   static constexpr int kOutputs = 1;
   static constexpr bool kSelective = true;
+  static constexpr bool kFactors = false;
   using arguments = nll_arguments<T>;
 
   struct context {

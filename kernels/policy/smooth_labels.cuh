@@ -23,6 +23,7 @@ struct smooth_labels_policy {
   static constexpr int kStreams = 1;
   static constexpr int kOutputs = 1;
   static constexpr bool kSelective = true;
+  static constexpr bool kFactors = false;
   using arguments = smooth_labels_arguments<T>;
 
   struct context {

@@ -7,6 +7,7 @@
 
 #include "tests/cases/cross_entropy.hpp"
 #include "tests/cases/cross_entropy_targets.hpp"
+#include "tests/cases/element_loss.hpp"
 #include "tests/cases/entropy.hpp"
 #include "tests/cases/nll.hpp"
 #include "tests/cases/sigmoid_focal.hpp"
@@ -32,6 +33,7 @@ inline const case_list& all_cases() {
     append<cross_entropy_targets_case>(list, cross_entropy_targets_choices());
     append<softmax_focal_case>(list, softmax_focal_choices());
     append<sigmoid_focal_case>(list, sigmoid_focal_choices());
+    append<element_case>(list, regression_choices());
     append<nll_case>(list, nll_choices());
     append<smooth_labels_case>(list, smooth_labels_choices());
     append<entropy_case>(list, entropy_choices());
@@ -53,6 +55,7 @@ inline const case_list& plain_cases() {
     append<softmax_focal_case>(list, std::vector{softmax_focal_choice()});
     append<sigmoid_focal_case>(list,
                                std::vector{sigmoid_focal_choice(), sigmoid_focal_of_labels()});
+    append<element_case>(list, std::vector{element_choice()});
     append<nll_case>(list, std::vector{nll_of_probabilities()});
     append<smooth_labels_case>(list, std::vector{smooth_labels_choice(smoothing_form::of_labels),
                                                  smooth_labels_choice(smoothing_form::of_rows),
@@ -72,6 +75,7 @@ inline const case_list& state_cases() {
         list, std::vector{bare_cross_entropy(), weighted_and_smoothed_cross_entropy(),
                           full_cross_entropy(), strided(full_cross_entropy())});
     append<cross_entropy_targets_case>(list, std::vector{full_cross_entropy_targets()});
+    append<element_case>(list, std::vector{weighted_mse()});
     return list;
   }();
   return cases;

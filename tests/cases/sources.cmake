@@ -2,6 +2,7 @@
 set(CULOSS_CASE_SOURCES
     cross_entropy.cpp
     cross_entropy_targets.cpp
+    element_loss.cpp
     entropy.cpp
     nll.cpp
     sigmoid_focal.cpp

@@ -15,9 +15,10 @@ namespace culoss_test {
 // The public function that a case is about: the longest that its name begins with.
 inline std::string function_of(const loss_case& c) {
   std::string longest;
-  for (const std::string f : {"softmax", "log_softmax", "softmax_backward", "log_softmax_backward",
-                              "cross_entropy", "softmax_focal", "sigmoid_focal", "nll",
-                              "smooth_labels", "smooth_labels_backward", "entropy"}) {
+  for (const std::string f :
+       {"softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy",
+        "softmax_focal", "sigmoid_focal", "nll", "mse", "mae", "huber", "smooth_l1",
+        "smooth_labels", "smooth_labels_backward", "entropy"}) {
     if (c.name().rfind(f, 0) == 0 && f.size() > longest.size()) longest = f;
   }
   EXPECT_NE(longest, "") << c.name();

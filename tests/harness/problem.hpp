@@ -56,6 +56,8 @@ struct problem {
   std::vector<float> class_weights;  // [cols]
   std::vector<float> row_weights;    // [rows]
   std::vector<float> upstream_rows;  // [rows]
+  std::vector<float> weights;        // [rows, cols]
+  std::vector<float> upstream_elements;  // [rows, cols]
   float temperature = 1;
   float upstream = 1;
   float normalizer = 1;
@@ -87,6 +89,8 @@ inline problem select_rows(const problem& p, const std::vector<std::int64_t>& wh
   q.labels = take(p.labels, 1);
   q.row_weights = take(p.row_weights, 1);
   q.upstream_rows = take(p.upstream_rows, 1);
+  q.weights = take(p.weights, p.cols);
+  q.upstream_elements = take(p.upstream_elements, p.cols);
   return q;
 }
 

@@ -4,7 +4,9 @@ from .mutant import Mutant
 
 ELEMENTS = 'kernels/elementwise.cuh'
 WALK = 'kernels/row_constants.hpp'
+LOSS = 'kernels/policy/element_loss.cuh'
 FOCAL = 'kernels/policy/sigmoid_focal.cuh'
+RESIDUAL = 'kernels/policy/residual.cuh'
 NLL = 'kernels/policy/nll.cuh'
 SMOOTH = 'kernels/policy/smooth_labels.cuh'
 STRIDED = 'kernels/row_strided.cuh'
@@ -43,9 +45,9 @@ MUTANTS = [
 
     # Sigmoid focal loss.
     Mutant('focal-alpha-ignored', FOCAL, 'alpha is not used',
-           'a.alpha < 0.0f ? 1.0f : a.alpha * t + (1.0f - a.alpha) * other;', '1.0f;', 'accuracy'),
+           'alpha < 0.0f ? 1.0f : alpha * t + (1.0f - alpha) * other;', '1.0f;', 'accuracy'),
     Mutant('focal-alpha-of-negatives', FOCAL, 'alpha for the negatives, 1 - alpha for the others',
-           'a.alpha * t + (1.0f - a.alpha) * other;', 'a.alpha * other + (1.0f - a.alpha) * t;',
+           'alpha * t + (1.0f - alpha) * other;', 'alpha * other + (1.0f - alpha) * t;',
            'accuracy'),
     Mutant('focal-zero-times-infinity', FOCAL, '0 times infinity at an infinite logit',
            'const float bce = weigh(t, fmaxf(-x, 0.0f) + l) + weigh(other, fmaxf(x, 0.0f) + l);',
@@ -58,29 +60,72 @@ MUTANTS = [
            'const float ratio = w < kSmallest ? 0.0f : r * __fdividef(e, w);',
            'const float ratio = r * __fdividef(e, w);', 'special_values'),
     Mutant('focal-gamma-not-in-gradient', FOCAL, 'the factor\'s own gradient is left out',
-           'y[0] = c.scale * share * f * (other * p - t * q + sharper);',
-           'y[0] = c.scale * share * f * (other * p - t * q);', 'accuracy'),
+           'share * f * (other * p - t * q + sharper),',
+           'share * f * (other * p - t * q),', 'accuracy'),
     Mutant('focal-gradient-sign', FOCAL, 'the gradient of the positives has the wrong sign',
-           '(other * p - t * q + sharper);', '(other * p + t * q + sharper);', 'accuracy'),
+           '(other * p - t * q + sharper),', '(other * p + t * q + sharper),', 'accuracy'),
     Mutant('focal-power-of-two', FOCAL, 'gamma 2 is taken for every gamma',
-           'if (a.gamma == 2.0f) return u * u;', 'return u * u;', 'accuracy'),
+           'if (gamma == 2.0f) return u * u;', 'return u * u;', 'accuracy'),
     Mutant('focal-target-gradient-of-alpha', FOCAL, 'alpha\'s part of the targets\' gradient',
-           'a.alpha < 0.0f ? 0.0f : (2.0f * a.alpha - 1.0f) * b;', '0.0f;', 'accuracy'),
+           'alpha < 0.0f ? 0.0f : (2.0f * alpha - 1.0f) * b;', '0.0f;', 'accuracy'),
     Mutant('focal-target-gradient-sign', FOCAL, 'the targets\' gradient has the wrong sign of x',
            'f * (of_alpha - share * unit + of_power);', 'f * (of_alpha + share * unit + of_power);',
            'accuracy'),
-    Mutant('focal-counts-background', FOCAL, 'background rows are positives of the divisor',
+    Mutant('focal-counts-background', LOSS, 'background rows are positives of the divisor',
            'const bool positive = kind == label_kind::counts;',
            'const bool positive = kind != label_kind::ignored;', 'divisors accuracy'),
-    Mutant('focal-mean-over-rows', FOCAL, 'a mean over elements is one over rows',
+    Mutant('focal-mean-over-rows', LOSS, 'a mean over elements is one over rows',
            'kind == label_kind::ignored ? 0.0 : static_cast<double>(all.classes);',
            'kind == label_kind::ignored ? 0.0 : 1.0;', 'accuracy'),
-    Mutant('focal-ignored-rows-count', FOCAL, 'an ignored row has a loss',
+    Mutant('focal-ignored-rows-count', LOSS, 'an ignored row has a loss',
            'loss = ignored ? 0.0f : bad ? NAN : loss;', 'loss = bad ? NAN : loss;', 'accuracy'),
-    Mutant('focal-bad-rows-unreported', FOCAL, 'a bad label leaves no fault',
+    Mutant('focal-bad-rows-unreported', LOSS, 'a bad label leaves no fault',
            '    if (kind == label_kind::bad) report_bad_label(faults, row);\n', '', 'faults'),
-    Mutant('focal-off-ignored', FOCAL, 'a divisor of 0 leaves NaN in the gradient',
-           'y[i] = off ? 0.0f : y[i];', 'y[i] = y[i];', 'divisors special_values'),
+    Mutant('element-off-ignored', LOSS, 'a divisor of 0 leaves NaN in the gradient',
+           'y[0] = off ? 0.0f : weigh(scale, v.by_input);', 'y[0] = weigh(scale, v.by_input);',
+           'element_loss divisors special_values'),
+
+    # What all elementwise losses have.
+    Mutant('element-weight-not-in-gradient', LOSS, 'weights of elements multiply the loss alone',
+           'const float scale = c.scale * weight * upstream;',
+           'const float scale = c.scale * upstream;', 'element_loss accuracy'),
+    Mutant('element-weight-not-in-loss', LOSS, 'weights of elements multiply the gradient alone',
+           'float loss = weigh(c.weight * weight, v.loss);',
+           'float loss = weigh(c.weight, v.loss);', 'element_loss accuracy'),
+    Mutant('element-upstream-in-loss', LOSS, 'an upstream gradient multiplies the loss',
+           'weigh(c.weight * weight, v.loss);', 'weigh(c.weight * weight * upstream, v.loss);',
+           'element_loss accuracy'),
+    Mutant('element-zero-times-infinity', LOSS, 'a weight of 0 times an infinite loss is NaN',
+           'float loss = weigh(c.weight * weight, v.loss);',
+           'float loss = c.weight * weight * v.loss;', 'element_loss'),
+    Mutant('element-zero-times-infinite-slope', LOSS, '0 times an infinite derivative is NaN',
+           'off ? 0.0f : weigh(scale, v.by_input);', 'off ? 0.0f : scale * v.by_input;',
+           'element_loss'),
+    Mutant('factors-of-the-first-half', ELEMENTS, 'of eight factors of a pack four are used twice',
+           'const int at = first + h;', 'const int at = first;', 'accuracy'),
+    Mutant('factors-taken-as-aligned', ELEMENTS, 'factors are read in 16 bytes at any address',
+           'in.template load_columns<cache::streaming>(at, 1.0f, (in.head() + at) % kFloats == 0),',
+           'in.template load_columns<cache::streaming>(at, 1.0f, true),',
+           'aliasing accuracy'),
+    Mutant('weight-sum-without-rows', LOSS, 'the divisor is the sum of the elements\' weights alone',
+           'return c * in[0];', 'return in[0];', 'element_loss accuracy'),
+    Mutant('weight-sum-of-one-column', LOSS, 'the divisor counts a row\'s weight once',
+           'static_cast<double>(row_weights[row]) * static_cast<double>(cols), 0};',
+           'static_cast<double>(row_weights[row]), 0};', 'element_loss accuracy'),
+
+    # Regression.
+    Mutant('residual-nan-lost', RESIDUAL, 'beyond the knee a NaN has the slope of a negative',
+           'e > 0.0f ? line : e < 0.0f ? -line : e;', 'e > 0.0f ? line : -line;', 'element_loss'),
+    Mutant('residual-infinity', RESIDUAL, 'an infinite residual is beyond an infinite knee',
+           'const bool quadratic = size <= knee;', 'const bool quadratic = size < knee;',
+           'element_loss'),
+    Mutant('residual-kink', RESIDUAL, 'mae has a slope at 0',
+           'quadratic ? 2.0f * half_slope * e : sign;', 'quadratic && e != 0.0f ? 2.0f * half_slope '
+           '* e : e == 0.0f ? line : sign;', 'element_loss'),
+    Mutant('residual-line-offset', RESIDUAL, 'the line does not meet the parabola',
+           'line * (size - 0.5f * knee)', 'line * (size - knee)', 'element_loss accuracy'),
+    Mutant('residual-target-sign', RESIDUAL, 'the targets\' gradient is the predictions\'',
+           'slope, -slope};', 'slope, slope};', 'element_loss accuracy'),
 
     # NLL and label smoothing.
     Mutant('nll-sign', NLL, 'the loss of log-probabilities has the wrong sign',

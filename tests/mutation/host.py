@@ -6,6 +6,8 @@ VALIDATE = 'host/validate.cpp'
 CE = 'host/cross_entropy.hpp'
 NCE = 'host/info_nce.hpp'
 FOCAL = 'host/focal.hpp'
+ELEMENTS = 'host/element_call.hpp'
+REGRESSION = 'host/regression.hpp'
 SOFTMAX = 'host/softmax.hpp'
 STATUS = 'host/status.cpp'
 
@@ -115,8 +117,19 @@ MUTANTS = [
            '  v.check_if_given("alpha"'),
     Mutant('focal-alpha-unchecked', FOCAL, 'any alpha of a sigmoid focal loss passes',
            '  if (!(options.alpha < 0.0f)) v.in_range("alpha", options.alpha, 0.0f, 1.0f);\n', ''),
-    Mutant('focal-losses-under-mean', FOCAL, 'losses of elements are asked for under a mean',
-           'v.require(none || outputs.losses.empty(),', 'v.require(true,'),
+    Mutant('element-losses-under-mean', ELEMENTS, 'losses of elements are asked for under a mean',
+           'v.require(none || e.losses.empty(),', 'v.require(true,'),
+    Mutant('element-upstream-under-mean', ELEMENTS, 'a mean takes an upstream gradient an element',
+           'v.require(none || upstream.empty(),', 'v.require(true,'),
+    Mutant('element-two-upstreams', ELEMENTS, 'upstream gradients of rows and elements are given',
+           'v.require(upstream.empty() || o.upstream_rows.empty(),', 'v.require(true,'),
+    Mutant('element-weights-unchecked', ELEMENTS, 'weights of any shape pass',
+           '  factors("weights", weights_of(o));\n', ''),
+    Mutant('smooth-l1-beta-unchecked', REGRESSION, 'a subnormal beta passes',
+           '    if (options.beta > 0.0f) v.temperature("beta", options.beta);\n', ''),
+    Mutant('huber-delta-unchecked', REGRESSION, 'any delta passes',
+           '  if constexpr (requires { options.delta; }) v.temperature("delta", options.delta);\n',
+           ''),
     Mutant('no-columns', CE, 'logits without a column pass',
            '  v.positive("logits.cols", logits.cols);\n', ''),
     Mutant('no-output', CE, 'a call for nothing passes',

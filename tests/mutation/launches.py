@@ -5,7 +5,8 @@ from .mutant import Mutant
 LABELED = 'host/labeled_rows.cu'
 SOFT = 'host/cross_entropy_targets.cu'
 FOCAL = 'host/softmax_focal.cu'
-SIGMOID = 'host/sigmoid_focal.cu'
+ELEMENTS = 'host/elements.hpp'
+REGRESSION = 'host/regression.cu'
 NLL = 'host/nll.cu'
 SOFTMAX = 'host/softmax.cu'
 FAULTS = 'host/faults.cu'
@@ -177,14 +178,29 @@ MUTANTS = [
            'call.gamma = options.gamma;', 'call.gamma = 0.0f;', 'accuracy'),
     Mutant('focal-weights-not-passed', FOCAL, 'row weights do not arrive',
            '  call.options.row_weights = options.row_weights;\n', '', 'accuracy'),
-    Mutant('focal-mean-of-rows', SIGMOID, 'the mean of elements is divided by the rows',
-           'static_cast<double>(logits.rows) * static_cast<double>(logits.cols);',
-           'static_cast<double>(logits.rows);', 'accuracy'),
-    Mutant('focal-positives-not-passed', SIGMOID, 'a mean over positives is one over elements',
-           'options.mean_over == focal_mean::positives;', 'false;', 'accuracy'),
-    Mutant('focal-block-sums-short', SIGMOID, 'the workspace lacks the sum of the last block',
-           't.blocks = c.take<totals>(blocks);', 't.blocks = c.take<totals>(blocks - 1);',
+    Mutant('element-mean-of-rows', ELEMENTS, 'the mean of elements is divided by the rows',
+           'static_cast<double>(rows) * static_cast<double>(cols);', 'static_cast<double>(rows);',
+           'accuracy'),
+    Mutant('focal-positives-not-passed', ELEMENTS, 'a mean over positives is one over elements',
+           'of_positives = options.mean_over == focal_mean::positives;', 'of_positives = false;',
+           'accuracy'),
+    Mutant('element-block-sums-short', ELEMENTS, 'the workspace lacks the sum of the last block',
+           't.blocks = c.take<kernels::totals>(blocks);',
+           't.blocks = c.take<kernels::totals>(blocks - 1);',
            'accuracy accuracy.asan'),
+    Mutant('element-upstream-twice', ELEMENTS, 'upstream gradients of elements and of all multiply',
+           '  if (!upstream.empty()) a.scale.upstream = {1.0f, nullptr};\n', '', 'accuracy'),
+    Mutant('element-padding-of-weights', ELEMENTS, 'weights with padding are taken as one run',
+           'plan_elements(context, walk, e.input, e.targets, weights, upstream, e.losses, '
+           'e.grad_input,', 'plan_elements(context, walk, e.input, e.targets, e.losses, e.grad_input,',
+           'element_loss'),
+    Mutant('element-weights-uncounted', ELEMENTS, 'a mean over weights is one over elements',
+           'if (own_divisor && sums_weights(options)) {', 'if (false) {', 'element_loss accuracy'),
+    Mutant('smooth-l1-slope', REGRESSION, '1 / beta instead of 1 / (2 beta)',
+           '0.5f / o.beta', '1.0f / o.beta', 'element_loss accuracy'),
+    Mutant('huber-line', REGRESSION, 'the slope of huber is that of smooth L1',
+           'return {o.delta, 0.5f, o.delta};', 'return {o.delta, 0.5f, 1.0f};',
+           'element_loss accuracy'),
     Mutant('nll-faults-without-loss', NLL, 'bad labels go unrecorded where no loss is asked for',
            'if (s.ok() && (!out.loss.empty() || where.faults != nullptr)) {',
            'if (s.ok() && !out.loss.empty()) {', 'faults'),

@@ -13,6 +13,8 @@ LIKELY_KILLERS = [
     ('host/reference/embeddings*', 'info_nce_reference info_nce_complex_step'),
     ('host/reference/*targets*', 'reference_targets cross_entropy_complex_step'),
     ('host/reference/*focal*', 'reference_focal reference_sigmoid_focal classes_complex_step'),
+    ('host/reference/regression*', 'reference_elements element_loss'),
+    ('host/reference/elements*', 'reference_elements element_loss reference_sigmoid_focal'),
     ('host/reference/nll*', 'reference_nll classes_complex_step'),
     ('host/reference/divergence*', 'reference_entropy classes_complex_step'),
     ('host/reference/views*', 'reference reference_strided pitch'),
@@ -26,7 +28,9 @@ LIKELY_KILLERS = [
     ('host/*.cpp', 'arguments softmax_arguments info_nce_arguments'),
     ('host/validate.hpp', 'arguments softmax_arguments info_nce_arguments'),
     ('host/cross_entropy.hpp', 'arguments'),
-    ('host/focal.hpp', 'arguments'),
+    ('host/focal.hpp', 'row_loss_arguments'),
+    ('host/element_call.hpp', 'row_loss_arguments'),
+    ('host/regression.hpp', 'row_loss_arguments'),
     ('host/softmax.hpp', 'softmax_arguments'),
     ('host/info_nce.hpp', 'info_nce_arguments'),
     ('host/*cublas*', 'cublas failures'),
@@ -48,6 +52,7 @@ LIKELY_KILLERS = [
 # These show on the CPU alone, and the library builds fastest there.
 ON_THE_CPU = ['host/reference/*', 'host/validate.*', 'host/status.*', 'host/cross_entropy.hpp',
               'host/info_nce.hpp', 'host/softmax.hpp', 'host/focal.hpp', 'host/nll.hpp',
+              'host/element_call.hpp', 'host/regression.hpp',
               'host/divergence.hpp']
 
 

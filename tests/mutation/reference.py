@@ -8,6 +8,8 @@ BATCH = 'host/reference/batch.hpp'
 LABELED = 'host/reference/labeled_rows.hpp'
 VIEWS = 'host/reference/views.hpp'
 FOCAL = 'host/reference/focal.hpp'
+ELEMENTS = 'host/reference/elements.hpp'
+REGRESSION = 'host/reference/regression.hpp'
 DIVERGENCE = 'host/reference/divergence.hpp'
 NLL = 'host/reference/nll.hpp'
 SOFTMAX = 'host/reference/softmax.hpp'
@@ -124,6 +126,14 @@ MUTANTS = [
     Mutant('reference-focal-temperature', FOCAL, 'the gradient is by x / T',
            'focal_derivative(d, 1, {.gamma = gamma}) / options.temperature;',
            'focal_derivative(d, 1, {.gamma = gamma});'),
+    Mutant('reference-huber-line', REGRESSION, 'the line does not meet the parabola',
+           'delta * (size - delta / 2);', 'delta * (size - delta);'),
+    Mutant('reference-smooth-l1-slope', REGRESSION, 'the slope is not divided by beta',
+           'std::fabs(e) < beta ? e / beta : sign(e);', 'std::fabs(e) < beta ? e : sign(e);'),
+    Mutant('reference-element-weights', ELEMENTS, 'weights are not in the gradient',
+           'const double scale = weight * (upstream', 'const double scale = 1 * (upstream'),
+    Mutant('reference-weight-sum', ELEMENTS, 'row weights are not in the divisor',
+           'sum += of_row * factor(', 'sum += factor('),
     Mutant('reference-entropy', DIVERGENCE, 'the entropy has the wrong sign',
            'if (p_j != S(0)) h -= p_j * std::log(p_j);', 'if (p_j != S(0)) h += p_j * '
            'std::log(p_j);'),

@@ -1,0 +1,170 @@
+// One template of a call, whatever the elementwise loss.
+#include "tests/cases/element_loss.hpp"
+
+#include <stdexcept>
+#include <string>
+
+#include "tests/cases/element_bounds.hpp"
+#include "tests/harness/call.hpp"
+
+namespace culoss_test {
+namespace {
+
+// Loss or losses, gradients by input and targets; from the CPU function in double.
+std::vector<output> exact_element_loss(const element_choice& c, const problem& p) {
+  const std::size_t size = p.x.size();
+  std::vector<double> loss(1), losses(size), gradient(size), target_gradient(size);
+  element_views<double> v;
+  v.input = {p.x.data(), p.rows, p.cols};
+  v.targets = {p.g.data(), p.rows, p.cols};
+  if (c.weights) v.weights = {p.weights.data(), p.rows, p.cols};
+  if (c.upstream_elements) v.upstream_elements = {p.upstream_elements.data(), p.rows, p.cols};
+  if (c.none()) v.losses = {losses.data(), p.rows, p.cols};
+  if (!c.none()) v.loss = {loss.data(), 1};
+  v.gradient = {gradient.data(), p.rows, p.cols};
+  if (c.gives_target_gradient()) v.target_gradient = {target_gradient.data(), p.rows, p.cols};
+  const culoss::status s =
+      call_element_loss(c, culoss::cpu{.threads = 1}, v, [&](auto& o) { c.set_reference(o, p); });
+  if (!s.ok()) throw std::runtime_error(s.message());
+  return {{c.none() ? "losses" : "loss", c.none() ? losses : loss},
+          {c.gradient_name(), gradient},
+          {"grad_targets", target_gradient}};
+}
+
+std::vector<expectation> bound_element_loss(const element_choice& c, const problem& p,
+                                            space where) {
+  const std::vector<output> exact = exact_element_loss(c, p);
+  const arithmetic a = arithmetic_of(where, p.cols, p.type, 1);
+  const format& real = real_format(p.type);
+  const format& type = format_of(p.type);
+  std::vector<expectation> e = {expect_exactly(exact[0], c.none() ? p.cols : 1, real),
+                                expect_exactly(exact[1], p.cols, type),
+                                expect_exactly(exact[2], p.cols, type)};
+  const double divisor = c.divisor(p, c.own_divisor(p));
+  // A sum of weights: those of a pack are added in float, each a product of two.
+  const double of_divisor = c.divides_by_weights() ? 6 * a.u : 0;
+  reduced_bound loss(c, divisor, real, a.u);
+  const double pack = culoss::detail::kPackBytes / static_cast<double>(type.bytes);
+  for (std::size_t k = 0; k < p.x.size(); ++k) {
+    const std::size_t row = k / static_cast<std::size_t>(p.cols);
+    const element_bound b =
+        bound_of_element(c, p.x[k], p.g[k], k % static_cast<std::size_t>(p.cols), p, a);
+    const double weight = std::fabs(c.row_weight(p, row) * c.weight(p, k));
+    const double sum = c.none() ? 0 : pack * a.u * weight * b.size;  // a pack is added in float
+    loss.add(e[0], k, weight * (b.loss + 3 * a.u * b.size) + 2 * a.smallest + sum);
+    const double scale = std::fabs(c.scale(p, k, divisor));
+    // Upstream, divisor and three products; any of which may end below the smallest number.
+    const double factors = (1 + weight) * (1 + std::fabs(c.upstream_of(p, k)));
+    const auto set = [&](expectation& of, double error, double size) {
+      const double value = of.values[k];
+      const double own =
+          scale * (error + (8 * a.u + of_divisor) * size) + 4 * a.smallest * (1 + size) * factors;
+      of.bounds[k] = divisor == 0 ? 0 : own + (value == 0 ? 0 : type.rounding(value));
+    };
+    set(e[1], b.by_input, b.input_slope);
+    set(e[2], b.by_target, b.target_slope);
+  }
+  loss.finish(e[0], p.x.empty());
+  if (c.divides_by_weights() && divisor != 0) {
+    e[0].bounds[0] += of_divisor * std::fabs(e[0].values[0]);
+  }
+  return e;
+}
+
+template <class T>
+class element_invocation : public loss_call<element_invocation<T>, T> {
+  using base = loss_call<element_invocation<T>, T>;
+
+ public:
+  using real = culoss::real_of<T>;
+
+  element_invocation(const element_choice& c, const problem& p, const execution& how)
+      : base(c, p, how),
+        choice_(c),
+        input_(this->matrix_input(c.input_name(), &problem::x)),
+        targets_(this->matrix_input("targets", &problem::g)),
+        weights_(factors("weights", c.weights, &problem::weights)),
+        upstream_(factors("upstream_elements", c.upstream_elements, &problem::upstream_elements)),
+        loss_(this->template output<real>("loss", !c.none() && this->has_values() ? 1 : -1)),
+        losses_(this->template output<real>("losses", c.none() && this->has_values()
+                                                          ? this->template matrix_of<real>()
+                                                          : array<real>())),
+        gradient_(this->gradient(c.gradient_name(), wants_gradient(), place(input_, targets_))),
+        target_gradient_(
+            this->gradient("grad_targets", wants_target_gradient(), place(targets_, input_))) {
+    this->take_workspace(workspace_bytes_of(c, p.rows, p.cols));
+    this->write(p);
+  }
+
+  std::vector<moved_array> moves() const override {
+    const std::int64_t bytes = rows_ * this->row_bytes();
+    const std::int64_t floats = rows_ * cols_ * static_cast<std::int64_t>(sizeof(float));
+    std::vector<moved_array> all;
+    const auto stores = [&](const array_slot<T>& s) { return s.overwritten ? bytes : 0; };
+    this->moved(all, choice_.input_name(), input_.memory, bytes, stores(input_));
+    this->moved(all, "targets", targets_.memory, bytes, stores(targets_));
+    this->moved(all, "weights", weights_, choice_.divides_by_weights() ? 2 * floats : floats, 0);
+    this->moved(all, "upstream_elements", upstream_, floats, 0);
+    this->moved(all, "losses", losses_, 0, rows_ * cols_ * static_cast<std::int64_t>(sizeof(real)));
+    if (this->in_place()) return all;
+    this->moved(all, choice_.gradient_name(), gradient_, 0, bytes);
+    this->moved(all, "grad_targets", target_gradient_, 0, bytes);
+    return all;
+  }
+
+  template <class Where>
+  culoss::status launch_on(const Where& where) const {
+    element_views<T> v;
+    v.input = input_.memory.as_matrix();
+    v.targets = targets_.memory.as_matrix();
+    v.weights = weights_.as_matrix();
+    v.upstream_elements = upstream_.as_matrix();
+    v.loss = loss_.as_vector();
+    v.losses = losses_.as_matrix();
+    v.gradient = gradient_.as_matrix();
+    v.target_gradient = target_gradient_.as_matrix();
+    return call_element_loss(choice_, where, v, [this](auto& o) { this->set_shared(o); });
+  }
+
+ private:
+  using base::cols_;
+  using base::how_;
+  using base::rows_;
+  bool wants_gradient() const {
+    return how_.mode != mode::forward && how_.mode != mode::target_gradient;
+  }
+  bool wants_target_gradient() const {
+    return choice_.gives_target_gradient() && how_.mode != mode::forward &&
+           how_.mode != mode::gradient;
+  }
+  array_slot<T>* place(array_slot<T>& own, array_slot<T>& other) const {
+    if (!this->in_place()) return nullptr;
+    return how_.mode == mode::in_place_upstream ? &other : &own;
+  }
+  const array<float>& factors(const char* name, bool given, std::vector<float> problem::*from) {
+    array_slot<float>& s =
+        this->add(name, given ? this->template matrix_of<float>() : array<float>());
+    s.fill = [from](array<float>& a, const problem& p) { a.write(p.*from); };
+    return s.memory;
+  }
+
+  element_choice choice_;
+  array_slot<T>&input_, &targets_;
+  const array<float>&weights_, &upstream_;
+  const array<real>&loss_, &losses_;
+  const array<T>&gradient_, &target_gradient_;
+};
+
+}  // namespace
+
+std::unique_ptr<invocation> element_case::prepare(const problem& p, const execution& how) const {
+  return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
+    return std::make_unique<element_invocation<T>>(choice_, p, how);
+  });
+}
+
+std::vector<expectation> element_case::bound(const problem& p, space where) const {
+  return bound_element_loss(choice_, p, where);
+}
+
+}  // namespace culoss_test

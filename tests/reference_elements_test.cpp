@@ -1,0 +1,174 @@
+// The elementwise losses on the CPU: complex steps through their formulas, closed forms of their
+// reductions.
+#include <gtest/gtest.h>
+
+#include <culoss/culoss.hpp>
+#include <random>
+#include <vector>
+
+#include "host/reference/regression.hpp"
+#include "tests/complex_step.hpp"
+
+namespace culoss_test {
+namespace {
+
+using culoss::cpu;
+using culoss::matrix;
+using culoss::reduction;
+namespace formula = culoss::reference;
+
+matrix<const double> row_of(const std::vector<double>& v) {
+  return {v.data(), 1, static_cast<std::int64_t>(v.size())};
+}
+matrix<double> row_of(std::vector<double>& v) {
+  return {v.data(), 1, static_cast<std::int64_t>(v.size())};
+}
+
+// Both derivatives of every element of a row against complex steps. `call(x, t, outputs)` gives
+// upstream * d/dx and d/dt of `value(x, t, j)`; `relative` of its size is what both may err by.
+template <class Value, class Call>
+void check_row(const std::vector<double>& x, const std::vector<double>& t, const Value& value,
+               const Call& call, double upstream, double relative) {
+  std::vector<double> dx(x.size()), dt(x.size());
+  const culoss::status s = call(dx, dt);
+  ASSERT_TRUE(s.ok()) << s.message();
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    const double by_x = upstream * value(complex(x[j], kStep), complex(t[j], 0), j).imag() / kStep;
+    const double by_t = upstream * value(complex(x[j], 0), complex(t[j], kStep), j).imag() / kStep;
+    const double size = std::fabs(by_x) + std::fabs(by_t);
+    EXPECT_LE(std::fabs(dx[j] - by_x), relative * kUnit * size) << x[j] << " " << t[j];
+    EXPECT_LE(std::fabs(dt[j] - by_t), relative * kUnit * size) << x[j] << " " << t[j];
+  }
+}
+
+// Residuals of both signs on both sides of the knees.
+template <class Check>
+void for_each_residual_row(const Check& check) {
+  std::mt19937_64 random(5);
+  std::normal_distribution<double> normal;
+  for (int turn = 0; turn < 20; ++turn) {
+    std::vector<double> x(23), t(23);
+    for (std::size_t j = 0; j < x.size(); ++j) {
+      x[j] = (turn % 4 == 3 ? 1e5 : 0) + normal(random);
+      t[j] = x[j] + (turn % 2 == 0 ? 0.3 : 5) * normal(random);
+    }
+    check(x, t);
+  }
+}
+
+TEST(ComplexStep, Regression) {
+  constexpr double kUpstream = -1.5;
+  for_each_residual_row([&](const std::vector<double>& x, const std::vector<double>& t) {
+    const auto check = [&](const auto& residual, const auto& function, auto options) {
+      options.reduction = reduction::sum;
+      options.upstream = kUpstream;
+      check_row(
+          x, t, [&](complex a, complex b, std::size_t) { return residual.value(a - b); },
+          [&](std::vector<double>& dx, std::vector<double>& dt) {
+            return function(culoss::regression_outputs<double>{.grad_predictions = row_of(dx),
+                                                               .grad_targets = row_of(dt)},
+                            options);
+          },
+          kUpstream, 8);
+    };
+    const auto in = row_of(x), targets = row_of(t);
+    check(
+        formula::mse_formula{},
+        [&](const auto& out, const auto& o) { return culoss::mse(cpu{}, in, targets, out, o); },
+        culoss::regression_options());
+    check(
+        formula::mae_formula{},
+        [&](const auto& out, const auto& o) { return culoss::mae(cpu{}, in, targets, out, o); },
+        culoss::regression_options());
+    for (const float k : {0.0f, 0.25f, 1.0f, 3.5f}) {
+      if (k > 0) {
+        check(
+            formula::huber_formula{k},
+            [&](const auto& out, const auto& o) {
+              return culoss::huber(cpu{}, in, targets, out, o);
+            },
+            culoss::huber_options{.delta = k});
+      }
+      check(
+          formula::smooth_l1_formula{k},
+          [&](const auto& out, const auto& o) {
+            return culoss::smooth_l1(cpu{}, in, targets, out, o);
+          },
+          culoss::smooth_l1_options{.beta = k});
+    }
+  });
+}
+
+// huber is delta times smooth_l1 of beta = delta.
+TEST(Regression, HuberIsSmoothL1TimesDelta) {
+  for_each_residual_row([](const std::vector<double>& x, const std::vector<double>& t) {
+    for (const float k : {0.5f, 2.0f}) {
+      std::vector<double> a(x.size()), b(x.size());
+      ASSERT_TRUE(culoss::huber(cpu{}, row_of(x), row_of(t), {.losses = row_of(a)},
+                                {.reduction = reduction::none, .delta = k})
+                      .ok());
+      ASSERT_TRUE(culoss::smooth_l1(cpu{}, row_of(x), row_of(t), {.losses = row_of(b)},
+                                    {.reduction = reduction::none, .beta = k})
+                      .ok());
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        EXPECT_NEAR(a[j], static_cast<double>(k) * b[j], 8 * kUnit * a[j]);
+      }
+    }
+  });
+}
+
+// Weights of elements and rows, upstream, normalizer and pitch, against sums written out.
+TEST(Regression, OptionsMultiplyAndDivide) {
+  constexpr std::int64_t kLd = 5;
+  const std::vector<double> x = {1, 2, 3, 99, 99, 4, 5, 6, 99, 99}, t(10, 1.0);
+  const std::vector<float> weights = {1, 2, 3, 99, 99, 0.5f, 0, 4, 99, 99};
+  const std::vector<float> of_rows = {2, 0.25f};
+  const std::vector<float> upstream = {1, -1, 2, 99, 99, 3, 5, 0.5f, 99, 99};
+  const matrix<const double> in(x.data(), 2, 3, kLd), targets(t.data(), 2, 3, kLd);
+  const matrix<const float> w(weights.data(), 2, 3, kLd), g(upstream.data(), 2, 3, kLd);
+  double sum = 0, all_weights = 0;
+  for (const std::size_t k : {0u, 1u, 2u, 5u, 6u, 7u}) {
+    const double product = static_cast<double>(weights[k] * of_rows[k / 5]);
+    sum += product * (x[k] - 1) * (x[k] - 1);
+    all_weights += product;
+  }
+  std::vector<double> dx(10, 7.0), losses(10, 7.0);
+  double loss = 0;
+  culoss::regression_options o;
+  o.weights = w;
+  o.row_weights = {of_rows.data(), 2};
+  const auto mean = [&] {
+    EXPECT_TRUE(culoss::mse(cpu{}, in, targets,
+                            {.loss = {&loss, 1}, .grad_predictions = {dx.data(), 2, 3, kLd}}, o)
+                    .ok());
+    return loss;
+  };
+  EXPECT_DOUBLE_EQ(mean(), sum / 6);
+  EXPECT_DOUBLE_EQ(dx[2], 2 * 2.0 * 3 * 2 / 6);
+  EXPECT_EQ(dx[3], 7);
+  o.mean_over = culoss::weighted_mean::weights;
+  EXPECT_DOUBLE_EQ(mean(), sum / all_weights);
+  EXPECT_DOUBLE_EQ(dx[7], 2 * 5.0 * 4 * 0.25 / all_weights);
+  o.normalizer = 8;
+  o.upstream = 3;
+  EXPECT_DOUBLE_EQ(mean(), sum / 8);
+  EXPECT_DOUBLE_EQ(dx[7], 3 * 2 * 5.0 * 4 * 0.25 / 8);
+  o.normalizer = {};
+  o.reduction = reduction::none;
+  o.upstream = 1;
+  o.upstream_elements = g;
+  ASSERT_TRUE(
+      culoss::mse(
+          cpu{}, in, targets,
+          {.losses = {losses.data(), 2, 3, kLd}, .grad_predictions = {dx.data(), 2, 3, kLd}}, o)
+          .ok());
+  for (const std::size_t k : {0u, 1u, 2u, 5u, 6u, 7u}) {
+    const double e = x[k] - 1, product = static_cast<double>(weights[k] * of_rows[k / 5]);
+    EXPECT_DOUBLE_EQ(losses[k], product * e * e);
+    EXPECT_DOUBLE_EQ(dx[k], product * 2 * e * static_cast<double>(upstream[k]));
+  }
+  EXPECT_EQ(losses[4], 7);
+}
+
+}  // namespace
+}  // namespace culoss_test
