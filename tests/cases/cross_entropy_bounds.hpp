@@ -26,19 +26,6 @@ enum cross_entropy_output : std::size_t {
   kEntropyOutput,
 };
 
-// What is promised of the statistics of a row that is NaN is that its backward is NaN; which of the
-// numbers carries it is not. All become NaN here.
-inline std::vector<double> canonical_statistics(std::vector<double> four) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  for (std::size_t i = 0; i + 3 < four.size(); i += 4) {
-    const double max = four[i], log_sum = four[i + 1], target = four[i + 2];
-    const bool nan = std::isnan(max) || std::isnan(log_sum) || std::isnan(target) || max == kInf ||
-                     target == kInf || (max == -kInf && target == -kInf);
-    if (nan) std::fill_n(four.begin() + static_cast<std::ptrdiff_t>(i), 4, std::nan(""));
-  }
-  return four;
-}
-
 template <class Statistics>
 std::vector<double> flat_statistics(const std::vector<Statistics>& rows) {
   std::vector<double> four;
@@ -110,8 +97,7 @@ void bound_statistics(const Row& bounds, expectation& statistics, std::size_t ro
 // The bounds beside those values.
 inline std::vector<expectation> bound_cross_entropy(const cross_entropy_choice& c, const problem& p,
                                                     space where) {
-  std::vector<output> exact = exact_cross_entropy(c, p);
-  exact[kStatisticsOutput].values = canonical_statistics(exact[kStatisticsOutput].values);
+  const std::vector<output> exact = exact_cross_entropy(c, p);
   const arithmetic a = arithmetic_of(where, p.cols, p.type, 1, view_of(c.inner, p.rows));
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);

@@ -91,7 +91,7 @@ class target_invocation : public loss_call<target_invocation<T>, T> {
     const bool there = this->has_backward() || this->has_values();
     array_slot<real>& s =
         this->add("statistics", this->template vector_of<real>(there ? 4 * rows_ : -1));
-    if (how_.mode != mode::backward) this->give("statistics", s, canonical_statistics);
+    if (how_.mode != mode::backward) this->give("statistics", s);
     return s;
   }
 
@@ -131,7 +131,7 @@ inline std::vector<output> exact_cross_entropy_targets(const target_choice& c, c
           {"grad_logits", gradient},
           {"grad_targets", target_gradient},
           {"lse", lse},
-          {"statistics", canonical_statistics(flat_statistics(statistics))},
+          {"statistics", flat_statistics(statistics)},
           {"argmax", {argmax.begin(), argmax.end()}},
           {"z_loss", z_loss},
           {"entropy", entropy}};

@@ -140,7 +140,7 @@ class labeled_rows_call : public loss_call<Call, T> {
     const bool there = this->has_backward() || this->has_values();
     array_slot<real>& s =
         this->add("statistics", this->template vector_of<real>(there ? 4 * rows_ : -1));
-    if (how_.mode != mode::backward) this->give("statistics", s, canonical_statistics);
+    if (how_.mode != mode::backward) this->give("statistics", s);
     return s;
   }
 

@@ -44,7 +44,7 @@ inline std::vector<output> exact_softmax_focal(const softmax_focal_choice& c, co
   if (!s.ok()) throw std::runtime_error(s.message());
   return {{"loss", loss},
           {"grad_logits", gradient},
-          {"statistics", canonical_statistics(flat_statistics(statistics))},
+          {"statistics", flat_statistics(statistics)},
           {"argmax", {argmax.begin(), argmax.end()}},
           {"correct", {static_cast<double>(counts[0])}},
           {"rows_counted", {static_cast<double>(counts[1])}}};

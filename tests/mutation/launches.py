@@ -44,11 +44,13 @@ MUTANTS = [
            'invariance'),
     Mutant('strided-chip-regardless', TUNING, 'a tile on chip is larger than shared memory',
            'const bool fits = writes && bytes <= strided_shared_limit(capability);',
-           'const bool fits = writes;', 'widths'),
+           'const bool fits = writes;', 'widths',
+           first='host/labeled_rows.cu'),
     Mutant('strided-chip-short', TUNING, 'a tile on chip lacks its last position',
            'const std::int64_t bytes = cols * (kStridedThreads / groups) * element_bytes;',
            'const std::int64_t bytes = cols * (kStridedThreads / groups - 1) * element_bytes;',
-           'accuracy accuracy.asan'),
+           'accuracy accuracy.asan',
+           first='host/labeled_rows.cu'),
     Mutant('rows-of-a-block-dropped', ROWS, 'the last block that is not full is not launched',
            '? plan.threads / plan.lanes : 1;\n'
            '  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;',
@@ -58,12 +60,14 @@ MUTANTS = [
            'kStridedThreads / plan.groups;\n'
            '  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;',
            'kStridedThreads / plan.groups;\n  const long long blocks = a.rows / rows_of_block;',
-           'accuracy'),
+           'accuracy',
+           first='host/labeled_rows.cu'),
     Mutant('spans-dropped', ROWS, 'a misaligned row of the backward call lacks its last span',
            'const long long packs = packs_of(a.cols, static_cast<int>(sizeof(typename '
            'Policy::value)), false);',
            'const long long packs = packs_of(a.cols, static_cast<int>(sizeof(typename '
-           'Policy::value)), true);', 'widths'),
+           'Policy::value)), true);', 'widths',
+           first='host/labeled_rows.cu'),
     Mutant('pitch-is-aligned', ROWS, 'only the first row\'s alignment is looked at',
            '(a.rows == 1 || a.in[0].ld * kBytes % kPackBytes == 0);', 'true;', 'widths'),
     Mutant('partials-too-few', ROWS, 'room for the partial sums of full chunks only',
@@ -74,7 +78,8 @@ MUTANTS = [
            'divisors'),
     Mutant('width-unchecked', ROWS, 'more columns than the kernels count',
            'if (cols <= kMost) return {};', 'if (cols >= 0) return {};',
-           'arguments softmax_arguments'),
+           'arguments softmax_arguments',
+           first='host/softmax.cu'),
 
     # How a kernel is launched.
     Mutant('wrong-stream', LAUNCH, 'kernels run on the default stream',
@@ -94,7 +99,8 @@ MUTANTS = [
            '  return {};', 'failures streams'),
     Mutant('memory-clears-on-another-stream', ROWS, 'a memset runs on the default stream',
            'cudaMemsetAsync(p, value, bytes, context.stream));',
-           'cudaMemsetAsync(p, value, bytes, nullptr));', 'info_nce_plan capture'),
+           'cudaMemsetAsync(p, value, bytes, nullptr));', 'info_nce_plan capture',
+           first='host/labeled_rows.cu'),
 
     # Workspace.
     Mutant('workspace-freed-early', WORKSPACE, 'the pool gets its memory back before it is used',
@@ -141,7 +147,8 @@ MUTANTS = [
            'argument(o.upstream), nullptr, o.row_weights.data,'),
     Mutant('softcap-not-passed', ROWS, 'the softcap is no option of any loss',
            'return {cap, cap == 0.0f ? 0.0f : 1.0f / cap};', 'return {0.0f, cap * 0.0f};',
-           'accuracy'),
+           'accuracy',
+           first='host/labeled_rows.cu'),
     Mutant('smoothing-without-its-kernel', LABELED, 'smoothing alone takes the kernel without it',
            'const bool extended = a.smoothing > 0.0f || a.argmax', 'const bool extended = a.argmax',
            'accuracy'),

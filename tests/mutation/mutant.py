@@ -46,7 +46,64 @@ LIKELY_KILLERS = [
      'info_nce_accuracy.emulated.random'),
     ('kernels/*embedding*', 'pitch info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
-    ('*', 'lesson divisors special_values accuracy widths'),
+    ('kernels/policy/cross_entropy.cuh', 'lesson accuracy special_values divisors'),
+    ('kernels/policy/softmax*', 'lesson accuracy special_values'),
+    ('kernels/policy/*', 'lesson accuracy row_loss_special_values divisors'),
+    ('kernels/elementwise.cuh', 'lesson accuracy widths aliasing'),
+    ('kernels/row_softmax.cuh', 'lesson widths aliasing accuracy'),
+    ('kernels/vector_io.cuh', 'lesson widths aliasing accuracy'),
+    ('host/labeled_rows.cu', 'lesson accuracy divisors'),
+    ('host/nll.cu', 'lesson accuracy divisors'),
+    ('*', 'lesson accuracy divisors special_values widths'),
+]
+
+# The source that a bug of a header is first planted in alone: it compiles fast, and takes most of
+# what the header has.
+FIRST_SOURCES = [
+    ('host/labeled_rows.cu', 'host/labeled_rows.cu'),
+    ('kernels/policy/cross_entropy.cuh', 'host/labeled_rows.cu'),
+    ('kernels/row_extras.cuh', 'host/labeled_rows.cu'),
+    ('kernels/row_strided.cuh', 'host/labeled_rows.cu'),
+    ('kernels/row_constants.hpp', 'host/sigmoid_focal.cu'),
+    ('kernels/row_softmax.cuh', 'host/softmax.cu'),
+    ('kernels/vector_io.cuh', 'host/softmax.cu'),
+    ('kernels/warp.cuh', 'host/softmax.cu'),
+    ('kernels/online_softmax.cuh', 'host/softmax.cu'),
+    ('kernels/math.cuh', 'host/labeled_rows.cu'),
+    ('kernels/divisor.cuh', 'host/nll.cu'),
+    ('kernels/elementwise.cuh', 'host/sigmoid_focal.cu'),
+    ('kernels/labels.cuh', 'host/nll.cu'),
+    ('kernels/reduce.cuh', 'host/nll.cu'),
+    ('host/elements.hpp', 'host/nll.cu'),
+    ('host/launch.hpp', 'host/nll.cu'),
+    ('host/workspace.hpp', 'host/nll.cu'),
+    ('host/rows.hpp', 'host/divergence.cu'),
+    ('host/tuning.hpp', 'host/softmax.cu'),
+]
+
+# What such a source does without at first, where that is most of its time to compile.
+LEFT_OUT = {'host/labeled_rows.cu': [
+    f'template status run_labeled_rows(const cuda&, const labeled_rows<{t}>&) noexcept;\n'
+    for t in ('half', 'bf16')]}
+
+# The losses that a bug of a file can change, by the beginnings of their cases' names.
+CASES = [
+    ('host/softmax.cu', 'softmax_T softmax_backward log_softmax'),
+    ('host/labeled_rows.cu', 'cross_entropy softmax_focal'),
+    ('host/cross_entropy_targets.cu', 'cross_entropy_targets'),
+    ('host/softmax_focal.cu', 'softmax_focal'),
+    ('host/sigmoid_focal.cu', 'sigmoid_focal'),
+    ('host/nll.cu', 'nll smooth_labels'),
+    ('host/divergence.cu', 'entropy'),
+    ('kernels/policy/softmax*', 'softmax_T softmax_backward log_softmax'),
+    ('kernels/policy/cross_entropy_targets.cuh', 'cross_entropy_targets'),
+    ('kernels/policy/cross_entropy.cuh', 'cross_entropy softmax_focal'),
+    ('kernels/policy/entropy.cuh', 'entropy'),
+    ('kernels/policy/sigmoid_focal.cuh', 'sigmoid_focal'),
+    ('kernels/policy/nll.cuh', 'nll'),
+    ('kernels/policy/smooth_labels.cuh', 'smooth_labels'),
+    ('kernels/elementwise.cuh', 'nll sigmoid_focal smooth_labels'),
+    ('host/elements.hpp', 'nll sigmoid_focal smooth_labels'),
 ]
 
 # These show on the CPU alone, and the library builds fastest there.
@@ -66,16 +123,30 @@ class Mutant:
     tests: str = ''  # the likeliest killers, before those of the file
     equivalent: str = ''  # the proof that no test can see it
     on_device: bool = False  # though its file is one that shows on the CPU
+    first: str = ''  # the source that it is first planted in alone, if not that of its file
 
     @property
     def build(self):
         on_cpu = any(fnmatch.fnmatch(self.file, p) for p in ON_THE_CPU) and not self.on_device
         return 'cpu' if on_cpu else 'device'
 
+    def source(self):
+        """The one source that it is first planted in; None if it takes all from the beginning."""
+        of_file = [source for p, source in FIRST_SOURCES if fnmatch.fnmatch(self.file, p)]
+        return self.first or next(iter(of_file), None)
+
+    def concerned(self, source):
+        """The environment that chooses those tests of a test file that can see a bug in a source."""
+        if self.build == 'cpu' or self.on_device:
+            return {}
+        cases = [c for p, c in CASES if fnmatch.fnmatch(source or self.file, p)]
+        return {'GTEST_FILTER': '-*/cpu', **({'CULOSS_TEST_CASES': cases[0]} if cases else {})}
+
     def likely(self):
         """The tests to try first, by their ctest names."""
         of_file = next(tests for p, tests in LIKELY_KILLERS if fnmatch.fnmatch(self.file, p))
-        return [self.test_name(t) for t in f'{self.tests} {of_file}'.split()]
+        names = [self.test_name(t) for t in f'{self.tests} {of_file}'.split()]
+        return list(dict.fromkeys(names))
 
     def test_name(self, short):
         name, _, variant = short.partition('.')

@@ -17,7 +17,8 @@ MUTANTS = [
            'const float ce = softplus(-k.d);', 'const float ce = -logf(sigmoid(k.d));'),
     Mutant('p-minus-one', CE, 'p_t - 1: 0 in a confident row',
            'k.target = scale * (of_lse * p - own * rate);',
-           'k.target = scale * (of_lse * p + own * (a.gamma == 0.0f ? p - 1.0f : -rate));'),
+           'k.target = scale * (of_lse * p + own * (a.gamma == 0.0f ? p - 1.0f : -rate));',
+           'special_values'),
     Mutant('rounded-probability-minus-one', CE, 'p_t is rounded before the 1 is taken off',
            'k.target = scale * (of_lse * p - own * rate);',
            'k.target = scale * (of_lse * p + own * (a.gamma == 0.0f ? '
