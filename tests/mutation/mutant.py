@@ -62,6 +62,17 @@ LIKELY_KILLERS = [
 FIRST_SOURCES = [
     ('host/labeled_rows.cu', 'host/labeled_rows.cu'),
     ('kernels/policy/cross_entropy.cuh', 'host/labeled_rows.cu'),
+    ('kernels/policy/cross_entropy_targets.cuh', 'host/cross_entropy_targets.cu'),
+    ('kernels/policy/softmax*', 'host/softmax.cu'),
+    ('kernels/policy/entropy.cuh', 'host/divergence.cu'),
+    ('kernels/policy/nll.cuh', 'host/nll.cu'),
+    ('kernels/policy/smooth_labels.cuh', 'host/nll.cu'),
+    ('kernels/policy/sigmoid_focal.cuh', 'host/sigmoid_focal.cu'),
+    ('host/cross_entropy_targets.cu', 'host/cross_entropy_targets.cu'),
+    ('host/softmax.cu', 'host/softmax.cu'),
+    ('host/divergence.cu', 'host/divergence.cu'),
+    ('host/nll.cu', 'host/nll.cu'),
+    ('host/sigmoid_focal.cu', 'host/sigmoid_focal.cu'),
     ('kernels/row_extras.cuh', 'host/labeled_rows.cu'),
     ('kernels/row_strided.cuh', 'host/labeled_rows.cu'),
     ('kernels/row_constants.hpp', 'host/sigmoid_focal.cu'),
@@ -140,7 +151,8 @@ class Mutant:
         if self.build == 'cpu' or self.on_device:
             return {}
         cases = [c for p, c in CASES if fnmatch.fnmatch(source or self.file, p)]
-        return {'GTEST_FILTER': '-*/cpu', **({'CULOSS_TEST_CASES': cases[0]} if cases else {})}
+        return {'GTEST_FILTER': '-*/cpu', **({'CULOSS_TEST_CASES': cases[0]} if cases else {}),
+                **({'CULOSS_TEST_SUBSET': '1'} if source else {})}
 
     def likely(self):
         """The tests to try first, by their ctest names."""
