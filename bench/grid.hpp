@@ -19,7 +19,7 @@ using culoss_test::element;
 // smoothing to softcap, one option; all, these, class weights and the output of the entropy;
 // targets, against probabilities. strided: classes are not innermost. smooth_targets: of rows.
 // info_nce: in the batch, and against the negatives where there are some; info_nce_queue: against
-// the negatives alone.
+// the negatives alone. batch_hard: mined_triplet of a batch.
 enum class loss {
   cross_entropy,
   cross_entropy_smoothing,
@@ -43,6 +43,7 @@ enum class loss {
   info_nce,
   info_nce_queue,
   clip,
+  batch_hard,
 };
 
 enum class mode {

@@ -1,6 +1,7 @@
 #include "bench/similarity_grid.hpp"
 
 #include <algorithm>
+#include <culoss/mined_triplet.hpp>
 
 namespace culoss::bench {
 namespace {
@@ -49,6 +50,7 @@ std::vector<block> cuda_blocks(form wanted) {
     blocks.push_back({loss::info_nce, kBoth, kBf16, {256, 8192}, negatives, dimensions, rooms});
     blocks.push_back(
         {loss::info_nce_queue, kBoth, types, {256, 4096}, negatives, dimensions, rooms});
+    blocks.push_back({loss::batch_hard, kBoth, types, batches, kNone, dimensions, best});
     return blocks;
   }
   for (const loss which : {loss::info_nce, loss::clip}) {
@@ -57,6 +59,7 @@ std::vector<block> cuda_blocks(form wanted) {
   blocks.push_back(
       {loss::info_nce_queue, kFused, kBf16, {256}, powers(256, kMillion, 4), {128}, best});
   blocks.push_back({loss::info_nce, kFused, kBf16, {8192}, {4096, 65536, kMillion}, {512}, best});
+  blocks.push_back({loss::batch_hard, kFused, kBf16, powers(256, 65536, 4), kNone, {128}, best});
   for (const loss which : {loss::info_nce, loss::clip}) {
     blocks.push_back({which, kFused, kBf16, {256}, kNone, {512}, rooms});
     blocks.push_back({which, kFused, kBf16, {8192}, kNone, {512, 1024}, rooms});
@@ -76,6 +79,7 @@ std::vector<block> cpu_blocks(form wanted) {
     return {
         {loss::info_nce, kBoth, types, batches, kNone, dimensions, none},
         {loss::clip, kBoth, types, batches, kNone, dimensions, none},
+        {loss::batch_hard, kBoth, types, batches, kNone, dimensions, none},
         {loss::info_nce_queue, kBoth, types, {64}, powers(256, 65536, 4), dimensions, none},
     };
   }
@@ -88,10 +92,12 @@ std::vector<block> cpu_blocks(form wanted) {
       {loss::info_nce_queue, kBoth, single, {64}, powers(256, 16384, 4), {128}, none},
       {loss::clip, kBoth, single, powers(16, 512, 2), kNone, {128}, none},
       {loss::info_nce, kFused, types, {64}, kNone, {128}, none},
+      {loss::batch_hard, kFused, single, powers(64, 1024, 4), kNone, {128}, none},
   };
 }
 
 bool is_queue(const sweep_row& row) { return row.loss == loss::info_nce_queue; }
+bool is_mined(const sweep_row& row) { return row.loss == loss::batch_hard; }
 
 // Columns of similarities.
 std::int64_t width(const sweep_row& row) { return (is_queue(row) ? 0 : row.cols) + row.negatives; }
@@ -159,7 +165,7 @@ similarity_work work_of(const sweep_row& row) {
   const double similarities = nd * static_cast<double>(width(row));
   const bool fused = row.mode == mode::fused;
   work.least_flop = similarities;
-  if (fused)
+  if (fused && !is_mined(row))
     work.least_flop += similarities + (is_queue(row) ? 0 : nd * static_cast<double>(row.cols));
   work.flop = work.least_flop;
   work.output_bytes = (row.type == element::float64 ? 8 : 4) +
@@ -168,6 +174,12 @@ similarity_work work_of(const sweep_row& row) {
                              : 0);
   if (row.room == room::none) {
     work.plan = "reference";
+    return work;
+  }
+  if (is_mined(row)) {  // one product, whatever is asked for
+    work.plan = name_of(row.loss);
+    work.workspace_bytes =
+        mined_triplet_workspace({.rows = row.rows, .dimension = row.dimension}).best;
     return work;
   }
   work.asked = asked_of(row);
@@ -183,7 +195,7 @@ std::vector<product> products_of(const sweep_row& row, const device_description&
   const std::int64_t most = on.cuda ? kDeviceProductSide : kHostProductSide;
   const std::int64_t n = std::min(row.rows, most), m = std::min(width(row), most);
   std::vector<product> products{{n, m, row.dimension}};
-  if (row.mode == mode::fused) {
+  if (row.mode == mode::fused && !is_mined(row)) {
     products.push_back({n, row.dimension, m});
     if (!is_queue(row)) products.push_back({m, row.dimension, n});
   }

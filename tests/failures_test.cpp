@@ -112,6 +112,26 @@ TEST_F(failures, of_similarity_losses_of_every_shape_are_reported) {
   }
 }
 
+TEST_F(failures, of_mined_triplets_are_reported) {
+  const stream own;
+  constexpr std::int64_t kWorkspaces[] = {kLeastWorkspace, kNoWorkspace, kBestWorkspace};
+  std::size_t turn = 0;
+  for (const mined_way& each : mined_ways()) {
+    const mined_numbers p = make_mined(each.choice, each.input);
+    failing_.check(subject_of(each.choice, p, {.workspace = kNoWorkspace}),
+                   in_every_way(!reduced_run() && turn == 0, turn), false);
+    const std::int64_t workspace = kWorkspaces[++turn % std::size(kWorkspaces)];
+    failing_.check(subject_of(each.choice, p, {.workspace = workspace, .stream = own.get()}),
+                   in_every_way(false, turn + 2), true);
+  }
+  const mined_choice c;
+  failing_.check(subject_of(c, make_mined(c, {.rows = 0, .dimension = 4}), {}),
+                 in_every_way(false, 1), false);
+  EXPECT_THAT(failing_.seen(),
+              ::testing::IsSupersetOf({"cublasSetStream", "cublasGemmEx", "cudaLaunchKernelEx",
+                                       "cudaMallocAsync", "cudaFreeAsync", "cudaMemsetAsync"}));
+}
+
 // The caller's struct stays as it was.
 TEST_F(failures, of_read_faults_are_reported) {
   const stream own;
@@ -218,6 +238,9 @@ TEST_F(failures, of_the_device_before_a_call_are_reported_and_kept) {
   for (const similarity_way& each : similarity_ways()) {
     check(subject_of(each.choice, make_similarity(each.choice, each.input), {}));
   }
+  for (const mined_way& each : mined_ways()) {
+    check(subject_of(each.choice, make_mined(each.choice, each.input), {}));
+  }
 }
 
 class callers_error : public ::testing::Test {
@@ -266,6 +289,12 @@ TEST_F(callers_error, is_left_alone_by_similarity_losses) {
     for (const std::int64_t workspace : {kLeastWorkspace, kNoWorkspace}) {
       check(subject_of(each.choice, p, {.workspace = workspace}));
     }
+  }
+}
+
+TEST_F(callers_error, is_left_alone_by_mined_triplets) {
+  for (const mined_way& each : mined_ways()) {
+    check(subject_of(each.choice, make_mined(each.choice, each.input), {}));
   }
 }
 

@@ -87,6 +87,15 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
                                   .stream = l.stream(),
                                   .blas = l.blas()}));
     }
+    for (const culoss::mining_rule rule : kMiningRules) {
+      lane& l = *all[++turn % kStreams];
+      const mined_choice c{.rule = rule};
+      calls.push_back(subject_of(c, make_mined(c, {.rows = 9, .dimension = 5, .seed = seed}),
+                                 {.where = where,
+                                  .workspace = workspace ? kLeastWorkspace : kNoWorkspace,
+                                  .stream = l.stream(),
+                                  .blas = l.blas()}));
+    }
   }
   return calls;
 }

@@ -229,12 +229,8 @@ class mined_call : public mined_call_base {
   std::size_t scratch_bytes_ = 0;
 };
 
-inline std::unique_ptr<mined_call_base> prepare(const mined_choice& c, const mined_numbers& p,
-                                                const similarity_execution& how = {}) {
-  return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<mined_call_base> {
-    return std::make_unique<mined_call<T>>(c, p, how);
-  });
-}
+std::unique_ptr<mined_call_base> prepare(const mined_choice& c, const mined_numbers& p,
+                                         const similarity_execution& how = {});
 
 inline mined_results run(const mined_choice& c, const mined_numbers& p,
                          const similarity_execution& how = {}) {

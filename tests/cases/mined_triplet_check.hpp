@@ -218,9 +218,7 @@ class mined_expectation {
   std::vector<double> loss_errors_, gradient_errors_;
 };
 
-inline std::vector<expectation> expect(const mined_choice& c, const mined_numbers& p) {
-  return mined_expectation(c, p).all();
-}
+std::vector<expectation> expect(const mined_choice& c, const mined_numbers& p);
 
 // Everything that is wrong with the results, or nothing.
 inline std::string complaint(const mined_results& r, const std::vector<expectation>& wanted,

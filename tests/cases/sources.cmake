@@ -4,6 +4,7 @@ set(CULOSS_CASE_SOURCES
     cross_entropy_targets.cpp
     element_loss.cpp
     entropy.cpp
+    mined_triplet.cpp
     nll.cpp
     sigmoid_focal.cpp
     siglip.cpp

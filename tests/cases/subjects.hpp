@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/cases/all.hpp"
+#include "tests/cases/mined_triplet_check.hpp"
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/check.hpp"
 #include "tests/harness/subject.hpp"
@@ -78,6 +79,44 @@ inline std::vector<similarity_way> similarity_ways() {
       {forward_only(plain), {.rows = 5, .keys = 5, .dimension = 4}},
       {forward_only(clip), {.type = half, .rows = 6, .keys = 6, .dimension = 3}},
   };
+}
+
+inline subject subject_of(const mined_choice& c, const mined_numbers& p,
+                          const similarity_execution& how) {
+  const std::shared_ptr<mined_call_base> call = prepare(c, p, how);
+  subject s;
+  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
+  s.functions = {"mined_triplet"};
+  s.stream = how.stream;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const mined_results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
+}
+
+// The ways to mine a batch, and what a call may leave out.
+struct mined_way {
+  mined_choice choice;
+  mined_input input;
+};
+inline std::vector<mined_way> mined_ways() {
+  const mined_choice hard{.row_weights = true};
+  mined_choice semi{.rule = culoss::mining_rule::semi_hard,
+                    .distance = culoss::triplet_distance::cosine,
+                    .wide = true};
+  semi.reduction = culoss::reduction::none;
+  const mined_choice all{.rule = culoss::mining_rule::batch_all};
+  mined_choice forward = hard, gradient = all;
+  forward.gradient = false;
+  gradient.loss = gradient.counts = false;
+  return {{hard, {.rows = 9, .dimension = 4}},
+          {semi, {.type = element::bfloat16, .rows = 11, .dimension = 3, .classes = 5}},
+          {all, {.type = element::float16, .rows = 8, .dimension = 5}},
+          {forward, {.type = element::float16, .rows = 7, .dimension = 4}},
+          {gradient, {.rows = 7, .dimension = 2}}};
 }
 
 }  // namespace culoss_test

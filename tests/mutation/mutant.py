@@ -8,6 +8,7 @@ import fnmatch
 # ".asan" it is that variant's.
 LIKELY_KILLERS = [
     ('host/reference/*similarity*', 'info_nce_reference info_nce_complex_step'),
+    ('host/reference/mined*', 'mined_triplet_reference'),
     ('host/reference/info_nce*', 'info_nce_reference info_nce_reference_options '
      'info_nce_complex_step info_nce_reference_special_values'),
     ('host/reference/embeddings*', 'info_nce_reference info_nce_complex_step'),
@@ -35,12 +36,16 @@ LIKELY_KILLERS = [
     ('host/info_nce.hpp', 'info_nce_arguments'),
     ('host/*cublas*', 'cublas failures'),
     ('host/gemm.hpp', 'cublas info_nce_edge'),
+    ('host/*min*', 'mined_triplet mined_triplet_plan mined_triplet_device_arguments'),
+    ('host/batch_all*', 'mined_triplet mined_triplet_plan'),
     ('host/*info_nce*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random info_nce_plan'),
     ('host/*similarity*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random info_nce_plan'),
     ('kernels/*info_nce*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
+    ('kernels/min*', 'mined_triplet mined_triplet_plan'),
+    ('kernels/batch_all*', 'mined_triplet mined_triplet_plan'),
     ('kernels/*kept*', 'info_nce_kept info_nce_kept.watch'),
     ('kernels/*similarity*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
