@@ -19,7 +19,8 @@ using culoss_test::element;
 // smoothing to softcap, one option; all, these, class weights and the output of the entropy;
 // targets, against probabilities. strided: classes are not innermost. smooth_targets: of rows.
 // info_nce: in the batch, and against the negatives where there are some; info_nce_queue: against
-// the negatives alone. batch_hard: mined_triplet of a batch.
+// the negatives alone. batch_hard: mined_triplet of a batch. nt_xent, sup_con: rows are all
+// embeddings, cols as many.
 enum class loss {
   cross_entropy,
   cross_entropy_smoothing,
@@ -44,6 +45,8 @@ enum class loss {
   info_nce_queue,
   clip,
   batch_hard,
+  nt_xent,
+  sup_con,
 };
 
 enum class mode {
@@ -82,6 +85,7 @@ struct sweep_row {
   // clip/fused/bf16/batch:32768/negatives:0/dim:768/best
   std::string name() const;
   bool over_similarities() const { return loss >= loss::info_nce; }
+  bool with_itself() const { return loss == loss::nt_xent || loss == loss::sup_con; }
   std::size_t matrix_bytes() const;
   // Of a row loss: bytes that any implementation must move, each input read once, each output
   // written once.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <culoss/mined_triplet.hpp>
+#include <culoss/self_similarity.hpp>
 
 namespace culoss::bench {
 namespace {
@@ -36,6 +37,8 @@ std::vector<block> cuda_blocks(form wanted) {
       {loss::clip, kFused, kBf16, {32768}, kNone, {512, 768}, best},
       {loss::info_nce_queue, kFused, kBf16, {256}, {65536}, {128}, best},
       {loss::clip, kFused, kBf16, {65536}, kNone, {1024}, best},
+      {loss::nt_xent, kFused, kBf16, {8192}, kNone, {128, 512}, best},
+      {loss::sup_con, kFused, kBf16, {8192}, kNone, {128, 512}, best},
   };
   if (wanted == form::full) {
     const std::vector<std::int64_t> batches = powers(256, 65536, 2);
@@ -43,7 +46,7 @@ std::vector<block> cuda_blocks(form wanted) {
     const std::vector<element> types{element::bfloat16, element::float16, element::float32};
     // A million keys, in the batch and as negatives.
     blocks.push_back({loss::info_nce, kBoth, kBf16, {4096}, kNone, {512}, best, kMillion});
-    for (const loss which : {loss::info_nce, loss::clip}) {
+    for (const loss which : {loss::info_nce, loss::clip, loss::nt_xent, loss::sup_con}) {
       blocks.push_back({which, kBoth, types, batches, kNone, dimensions, rooms});
     }
     const std::vector<std::int64_t> negatives = powers(256, kMillion, 4);
@@ -53,7 +56,7 @@ std::vector<block> cuda_blocks(form wanted) {
     blocks.push_back({loss::batch_hard, kBoth, types, batches, kNone, dimensions, best});
     return blocks;
   }
-  for (const loss which : {loss::info_nce, loss::clip}) {
+  for (const loss which : {loss::info_nce, loss::clip, loss::nt_xent, loss::sup_con}) {
     blocks.push_back({which, kFused, kBf16, powers(256, 65536, 2), kNone, {512}, best});
   }
   blocks.push_back(
@@ -80,6 +83,8 @@ std::vector<block> cpu_blocks(form wanted) {
         {loss::info_nce, kBoth, types, batches, kNone, dimensions, none},
         {loss::clip, kBoth, types, batches, kNone, dimensions, none},
         {loss::batch_hard, kBoth, types, batches, kNone, dimensions, none},
+        {loss::nt_xent, kBoth, types, batches, kNone, dimensions, none},
+        {loss::sup_con, kBoth, types, batches, kNone, dimensions, none},
         {loss::info_nce_queue, kBoth, types, {64}, powers(256, 65536, 4), dimensions, none},
     };
   }
@@ -87,6 +92,8 @@ std::vector<block> cpu_blocks(form wanted) {
   return {
       {loss::info_nce, kFused, single, {256}, kNone, {128, 512}, none},
       {loss::clip, kFused, single, {256}, kNone, {128, 512}, none},
+      {loss::nt_xent, kFused, single, {256}, kNone, {128, 512}, none},
+      {loss::sup_con, kFused, single, {256}, kNone, {128, 512}, none},
       {loss::info_nce_queue, kFused, single, {64}, {4096}, {128}, none},
       {loss::info_nce, kBoth, single, powers(16, 1024, 2), kNone, {128}, none},
       {loss::info_nce_queue, kBoth, single, {64}, powers(256, 16384, 4), {128}, none},
@@ -109,6 +116,13 @@ similarity_plan asked_of(const sweep_row& row) {
 }
 
 similarity_workspace workspace_of(const sweep_row& row, similarity_plan plan) {
+  if (row.with_itself()) {
+    const self_similarity_shape shape{.rows = row.rows,
+                                      .dimension = row.dimension,
+                                      .element_bytes = culoss_test::format_of(row.type).bytes,
+                                      .gradients = row.mode == mode::fused};
+    return row.loss == loss::nt_xent ? nt_xent_workspace(shape) : sup_con_workspace(shape);
+  }
   const similarity_shape shape{.queries = row.rows,
                                .keys = row.cols,
                                .negatives = row.negatives,
@@ -123,6 +137,7 @@ similarity_workspace workspace_of(const sweep_row& row, similarity_plan plan) {
 bool is_another(const sweep_row& row) {
   const similarity_plan plan = asked_of(row);
   if (plan == similarity_plan::automatic) return true;
+  if (row.with_itself()) return false;  // takes no plan by name
   return row.mode == mode::fused && workspace_of(row, plan).best > 0 &&
          workspace_of(row, similarity_plan::automatic).best_plan != plan;
 }
@@ -162,11 +177,15 @@ std::vector<sweep_row> similarity_rows(form wanted, const device_description& on
 similarity_work work_of(const sweep_row& row) {
   similarity_work work;
   const double nd = 2 * static_cast<double>(row.rows) * static_cast<double>(row.dimension);
-  const double similarities = nd * static_cast<double>(width(row));
+  // One half of a symmetric matrix, for each product.
+  const double half = row.with_itself() ? 0.5 : 1;
+  const double similarities = half * nd * static_cast<double>(width(row));
   const bool fused = row.mode == mode::fused;
   work.least_flop = similarities;
-  if (fused && !is_mined(row))
-    work.least_flop += similarities + (is_queue(row) ? 0 : nd * static_cast<double>(row.cols));
+  if (fused && !is_mined(row)) {
+    work.least_flop +=
+        similarities + (is_queue(row) ? 0 : half * nd * static_cast<double>(row.cols));
+  }
   work.flop = work.least_flop;
   work.output_bytes = (row.type == element::float64 ? 8 : 4) +
                       (fused ? static_cast<std::size_t>((row.rows + row.cols) * row.dimension *

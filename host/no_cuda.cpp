@@ -66,6 +66,8 @@ status cublas::borrow(cublasContext*, workspace) noexcept { return without_cuda(
 similarity_workspace info_nce_workspace(const similarity_shape&) noexcept { return {}; }
 similarity_workspace clip_workspace(const similarity_shape&) noexcept { return {}; }
 similarity_workspace siglip_workspace(const similarity_shape&) noexcept { return {}; }
+similarity_workspace nt_xent_workspace(const self_similarity_shape&) noexcept { return {}; }
+similarity_workspace sup_con_workspace(const self_similarity_shape&) noexcept { return {}; }
 
 status info_nce(const cuda&, matrix<const float>, matrix<const float>, matrix<const float>,
                 const info_nce_outputs<float>&, const info_nce_options&) noexcept {
@@ -120,6 +122,32 @@ status siglip(const cuda&, matrix<const half>, matrix<const half>, const siglip_
 status siglip(const cuda&, matrix<const bf16>, matrix<const bf16>, const siglip_outputs<bf16>&,
               const siglip_options&) noexcept {
   return without_cuda("siglip");
+}
+
+status nt_xent(const cuda&, matrix<const float>, const nt_xent_outputs<float>&,
+               const nt_xent_options&) noexcept {
+  return without_cuda("nt_xent");
+}
+status nt_xent(const cuda&, matrix<const half>, const nt_xent_outputs<half>&,
+               const nt_xent_options&) noexcept {
+  return without_cuda("nt_xent");
+}
+status nt_xent(const cuda&, matrix<const bf16>, const nt_xent_outputs<bf16>&,
+               const nt_xent_options&) noexcept {
+  return without_cuda("nt_xent");
+}
+
+status sup_con(const cuda&, matrix<const float>, label_view, const sup_con_outputs<float>&,
+               const sup_con_options&) noexcept {
+  return without_cuda("sup_con");
+}
+status sup_con(const cuda&, matrix<const half>, label_view, const sup_con_outputs<half>&,
+               const sup_con_options&) noexcept {
+  return without_cuda("sup_con");
+}
+status sup_con(const cuda&, matrix<const bf16>, label_view, const sup_con_outputs<bf16>&,
+               const sup_con_options&) noexcept {
+  return without_cuda("sup_con");
 }
 
 }  // namespace culoss

@@ -35,7 +35,9 @@ struct similarity_problem {
   key_segment<T> segments[2];
   std::int64_t offset = 0;  // of the positives
   bool symmetric = false;
-  bool pairs = false;  // each pair has a loss of its own: no statistics
+  bool pairs = false;    // each pair has a loss of its own: no statistics
+  bool self = false;     // the queries are the keys: see self_sweep.hpp
+  bool grouped = false;  // likewise, with positives by label
   bool normalize = false;
   bool allow_tf32 = false;
   bool accumulate = false;
@@ -65,6 +67,8 @@ struct similarity_extent {
   std::int64_t widths[2] = {};  // columns of similarities
   bool key_gradients[2] = {};
   bool gradients = false, symmetric = false, pairs = false;
+  bool self = false;     // the queries are the keys: one half of a symmetric matrix is computed
+  bool grouped = false;  // self, with positives by label
   int element_bytes = 0;
   similarity_plan wanted = similarity_plan::automatic;
 
@@ -81,7 +85,8 @@ struct similarity_extent {
     return (width + kFoldBlockColumns - 1) / kFoldBlockColumns;
   }
   plan_ladder ladder() const {
-    return {rows, columns(), dimension, gradients, symmetric, element_bytes == 2, wanted, !pairs};
+    return {rows,   columns(), dimension, gradients, symmetric, element_bytes == 2,
+            wanted, !pairs,    self};
   }
 };
 
@@ -99,6 +104,11 @@ struct similarity_memory {
   float* shifts;  // of those: [columns / 256][rows of a panel]
   float* du;      // float gradient of a panel's queries
   float* dv[2];   // and of all keys
+  // grouped
+  long long* labels;
+  kernels::positive_state *row_positives, *col_positives;
+  kernels::positive_coefficients* positive_coefficients;
+  kernels::totals* counted;  // rows that have a positive
 };
 
 static_assert(kFoldBlockRows == kernels::kFoldRows && kFoldBlockColumns == kernels::kFoldColumns);
@@ -123,8 +133,9 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   m.row_bias = c.take<float>(pair_rows);
   m.row_correct = c.take<unsigned char>(e.rows);
   m.col_states = c.take<kernels::side_state>(symmetric_rows);
-  m.col_coefficients = c.take<kernels::side_coefficients>(symmetric_rows);
-  m.col_correct = c.take<unsigned char>(symmetric_rows);
+  // A vector that is a row and a column has one result of both.
+  m.col_coefficients = c.take<kernels::side_coefficients>(e.self ? 0 : symmetric_rows);
+  m.col_correct = c.take<unsigned char>(e.self ? 0 : symmetric_rows);
   const std::int64_t blocks = round_up(plan.tile_rows, kFoldBlockRows) / kFoldBlockRows;
   const std::int64_t partials = (kFoldBlocks + blocks) * kFoldBlockRows;
   m.row_partials = c.take<kernels::side_state>(e.pairs ? 0 : partials);
@@ -136,11 +147,17 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   const std::int64_t of_gradient = kept ? columns : plan.cols;
   m.g = c.take<char>(e.gradients ? plan.rows * of_gradient * e.element_bytes : 0);
   m.shifts = c.take<float>(kept ? plan.rows * e.chunks() : 0);
-  m.du = c.take<float>(e.gradients ? plan.rows * e.dimension : 0);
+  m.du = c.take<float>(e.gradients && !e.self ? plan.rows * e.dimension : 0);
   for (int i = 0; i < 2; ++i) {
-    m.key_norms[i] = c.take<float>(e.keys[i]);
+    m.key_norms[i] = e.self ? m.row_norms : c.take<float>(e.keys[i]);
     m.dv[i] = c.take<float>(e.key_gradients[i] ? e.keys[i] * e.dimension : 0);
   }
+  const std::int64_t grouped_rows = e.grouped ? e.rows : 0;
+  m.labels = c.take<long long>(grouped_rows);
+  m.row_positives = c.take<kernels::positive_state>(grouped_rows);
+  m.col_positives = c.take<kernels::positive_state>(grouped_rows);
+  m.positive_coefficients = c.take<kernels::positive_coefficients>(grouped_rows);
+  m.counted = c.take<kernels::totals>(e.grouped ? 1 : 0);
   return c.used();
 }
 
@@ -208,6 +225,8 @@ class similarity_sweep {
     e.gradients = p_.gradients();
     e.symmetric = p_.symmetric;
     e.pairs = p_.pairs;
+    e.self = p_.self;
+    e.grouped = p_.grouped;
     e.element_bytes = sizeof(T);
     e.wanted = p_.plan;
     return e;
@@ -294,7 +313,9 @@ class similarity_sweep {
   // Norms, and the numbers that every kernel reads.
   status begin() noexcept {
     status s = find_norms(p_.queries, m_.row_norms);
-    for (int i = 0; i < 2 && s.ok(); ++i) s = find_norms(p_.segments[i].keys, m_.key_norms[i]);
+    for (int i = 0; i < 2 && s.ok() && !p_.self; ++i) {
+      s = find_norms(p_.segments[i].keys, m_.key_norms[i]);
+    }
     if (!s.ok()) return s;
     call_ = p_.call;
     call_.row_norms = norms(m_.row_norms);
@@ -304,6 +325,9 @@ class similarity_sweep {
     call_.cols = p_.segments[0].keys.rows;
     call_.cols_2 = p_.segments[1].keys.rows;
     call_.range = std::is_same_v<T, __half> ? 16384.0f : 1.0f;
+    return prepare_call();
+  }
+  status prepare_call() noexcept {
     return launch(context_, kernels::prepare_call<kernels::kTotalThreads>, 1,
                   kernels::kTotalThreads, 0, call_, m_.numbers);
   }
@@ -387,6 +411,10 @@ class similarity_sweep {
                   kernels::kFoldThreads, 0, states, partials, static_cast<int>(count),
                   static_cast<int>(items), first);
   }
+  template <class State>
+  status merge_nothing(State* states, std::int64_t items) noexcept {
+    return merge(states, nullptr, 0, items, true);
+  }
 
   status statistics(std::int64_t row) noexcept {
     bool first = true;
@@ -402,7 +430,7 @@ class similarity_sweep {
       return done;
     });
     // No column at all: the states still have to be written.
-    if (s.ok() && first) return merge(m_.row_states + row, nullptr, 0, panel(row), true);
+    if (s.ok() && first) return merge_nothing(m_.row_states + row, panel(row));
     return s;
   }
 
@@ -442,7 +470,7 @@ class similarity_sweep {
     return s;
   }
 
-  status finish_rows(std::int64_t begin, std::int64_t end) noexcept {
+  kernels::finish_arguments finishing(std::int64_t begin, std::int64_t end) const noexcept {
     kernels::finish_arguments a{};
     a.call = call_;
     a.numbers = m_.numbers;
@@ -458,8 +486,12 @@ class similarity_sweep {
     a.scale = p_.grad_scale != nullptr ? m_.row_scale : nullptr;
     a.begin = begin;
     a.end = end;
+    return a;
+  }
+  status finish_rows(std::int64_t begin, std::int64_t end) noexcept {
     return launch(context_, kernels::finish_rows<kernels::kFoldThreads>,
-                  blocks_of(end - begin, kernels::kFoldThreads), kernels::kFoldThreads, 0, a);
+                  blocks_of(end - begin, kernels::kFoldThreads), kernels::kFoldThreads, 0,
+                  finishing(begin, end));
   }
 
   // A panel's similarities to gradients: du whole, its part of dv.
@@ -542,11 +574,13 @@ class similarity_sweep {
                           T* g) noexcept {
     const kernels::gradient_sides sides{m_.row_coefficients + row,
                                         p_.symmetric ? m_.col_coefficients + col : nullptr};
+    return launch(context_, kernels::gradient_tile<T>, gradient_grid(t), kernels::kGradientThreads,
+                  0, t, sides, g, static_cast<long long>(plan_.cols));
+  }
+  static dim3 gradient_grid(const kernels::similarity_tile& t) noexcept {
     constexpr std::int64_t kColumns = 1024;  // of a warp, so that few rows use the device too
-    const dim3 grid(static_cast<unsigned>(blocks_of(t.rows, kernels::kGradientRows)),
-                    static_cast<unsigned>((t.cols + kColumns - 1) / kColumns));
-    return launch(context_, kernels::gradient_tile<T>, grid, kernels::kGradientThreads, 0, t, sides,
-                  g, static_cast<long long>(plan_.cols));
+    return dim3(static_cast<unsigned>(blocks_of(t.rows, kernels::kGradientRows)),
+                static_cast<unsigned>((t.cols + kColumns - 1) / kColumns));
   }
 
   // The kept exponentials become the gradient.
@@ -596,7 +630,7 @@ class similarity_sweep {
           context_, kernels::sum_similarity_rows{values, count != nullptr ? correct : nullptr},
           rows(), m_.partials,
           kernels::write_similarity_scalars{m_.numbers, loss, scale, bias,
-                                            reinterpret_cast<long long*>(count), p_.call.by.by});
+                                            reinterpret_cast<long long*>(count), call_.by.by});
     };
     s = sum(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr, nullptr,
             p_.correct);

@@ -88,14 +88,17 @@ class plan_ladder {
  public:
   // columns: of all keys and negatives; symmetric: the columns are normalized too, so that no row
   // is finished before the last; narrow: embeddings of 16 bits; without statistics a tile is
-  // finished before the next.
+  // finished before the next; self: one half of a symmetric matrix is computed, in tiles that stay
+  // narrow under every plan, so that they follow the diagonal.
   plan_ladder(std::int64_t rows, std::int64_t columns, std::int64_t dimension, bool gradients,
               bool symmetric, bool narrow = false,
-              similarity_plan wanted = similarity_plan::automatic, bool statistics = true)
+              similarity_plan wanted = similarity_plan::automatic, bool statistics = true,
+              bool self = false)
       : all_rows_(round_up(std::max<std::int64_t>(rows, 1), kFoldBlockRows)),
         all_columns_(round_up(std::max<std::int64_t>(columns, 1), 8)),
         symmetric_(symmetric),
         statistics_(statistics),
+        self_(self),
         preferred_(preferred_panel(dimension)) {
     using enum similarity_plan;
     if (!gradients) {
@@ -105,7 +108,8 @@ class plan_ladder {
     } else if (wanted != automatic) {
       kinds_[count_++] = wanted;
     } else {
-      const bool kept_is_better = narrow && is_automatic(kept) && kept_beats_recompute(dimension);
+      const bool kept_is_better =
+          narrow && !self && is_automatic(kept) && kept_beats_recompute(dimension);
       const std::int64_t panel = 4 * all_columns_ * panel_rows();
       if (!kept_is_better || panel <= kCacheBytes) kinds_[count_++] = one_visit;
       if (kept_is_better) kinds_[count_++] = kept;
@@ -143,7 +147,7 @@ class plan_ladder {
     plan_.rows = panel_rows();
     if (plan_.whole) {
       plan_.tile_rows = plan_.rows;
-      plan_.cols = all_columns_;
+      if (!self_) plan_.cols = all_columns_;
     }
     // What asks for more memory than it may is left out.
     const bool is_kept = plan_.kind == kept;
@@ -194,7 +198,7 @@ class plan_ladder {
   }
 
   std::int64_t all_rows_, all_columns_;
-  bool symmetric_, statistics_;
+  bool symmetric_, statistics_, self_;
   panel_plan preferred_;
   similarity_plan kinds_[3] = {};
   int count_ = 0, kind_ = 0;

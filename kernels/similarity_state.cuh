@@ -46,6 +46,45 @@ struct alignas(16) side_coefficients {
   float best;  // the largest; shift is not below it
 };
 
+// Several positives of a row, where a label says which they are.
+struct positive_state {
+  float shift;   // the largest; -inf: none yet
+  float sum;     // sum 2^(l - shift)
+  float moment;  // sum 2^(l - shift) (l - shift)
+  float plain;   // sum (l - shift)
+  int count;
+
+  __device__ static positive_state none() { return {-INFINITY, 0.0f, 0.0f, 0.0f, 0}; }
+};
+
+__device__ inline positive_state merge(const positive_state& a, const positive_state& b) {
+  const float top = fmaxf(a.shift, b.shift), shift = shift_of(top);
+  const auto about = [shift](const positive_state& s) {
+    const float by = exp2_approx(s.shift - shift);
+    const float plain =
+        s.count == 0 ? 0.0f : s.plain + (s.shift - shift) * static_cast<float>(s.count);
+    return positive_state{shift, s.sum * by, moved_moment(s.moment, s.sum, s.shift, shift) * by,
+                          plain, s.count};
+  };
+  const positive_state x = about(a), y = about(b);
+  return {top, x.sum + y.sum, x.moment + y.moment, x.plain + y.plain, x.count + y.count};
+}
+
+// What a pair of one label needs of its row or column: the derivative of that one's loss, which is
+// still to be weighted. pi is the softmax over the positives alone, pi - 1 / |P| what their spread
+// gives and -q pi what the others do; a single positive has pi = 1, of which no rounding is left.
+struct alignas(16) positive_coefficients {
+  float shift;
+  float inverse;  // pi = inverse 2^(l - shift)
+  float share;    // 1 / |P|
+  float q;
+
+  __device__ float term(float l) const {
+    const float pi = inverse * exp2_approx(l - shift);
+    return (pi - share) - q * pi;
+  }
+};
+
 // Numbers of a whole call that are known only on the device.
 struct call_numbers {
   float bits;        // scale * log2(e): what a product of (normalized) embeddings is multiplied by

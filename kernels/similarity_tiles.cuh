@@ -81,6 +81,9 @@ struct similarity_tile {
     }
     return bits;
   }
+  // Whether element (j, i) of a symmetric matrix stands for this one, or it is a vector's with
+  // itself: on and below the diagonal.
+  __device__ bool is_repeated(int i, int j) const { return j - i <= row_index - col_index; }
   // Whether columns [j, j + n) hold a positive of the rows [i, i + m).
   __device__ bool meets_positives(int i, int m, int j, int n) const {
     return has_positive && j + n > i + positive && j < i + m + positive;
@@ -112,12 +115,14 @@ struct fold_outputs {
   kept_exponentials kept;
 };
 
+// kSelf: rows and columns are the same vectors, and a pair counts once, above the diagonal.
+//
 // Block (x, y): rows [32 x, 32 x + 32), the y-th split of the columns. A lane keeps the states of
 // its own columns of four rows; a row's shift is that lane's running maximum, and the columns use
 // the same exponentials, 2^(l - row shift) * 2^(row shift - column shift).
 // Kept: the embeddings' type if the exponentials are kept. They are about the largest of 256
 // columns of their row then.
-template <bool kColumns, class Kept = void>
+template <bool kColumns, class Kept = void, bool kSelf = false>
 __global__ void __launch_bounds__(kFoldThreads)
     fold_tile(const __grid_constant__ similarity_tile t, const __grid_constant__ fold_outputs out,
               int columns_of_split) {
@@ -166,7 +171,7 @@ __global__ void __launch_bounds__(kFoldThreads)
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int k = 4 * run + e, j = column[run] + e;
-          const bool exists = in_tile && j < end;
+          const bool exists = in_tile && j < end && !(kSelf && t.is_repeated(row + i, j));
           float l = x[i][k] * scale[i] * norm[k];
           l = fmaf(l, 0.0f, l);  // an infinite one is NaN: -inf would be a masked column
           if (positives && exists && t.is_positive(row + i, j)) {
@@ -297,6 +302,9 @@ __global__ void __launch_bounds__(kFoldThreads)
 struct gradient_sides {
   const side_coefficients* rows;  // of the tile's rows
   const side_coefficients* cols;  // likewise, or null: one direction only
+  // kSelf: where pairs with equal ids are positives; null: they are masked.
+  const positive_coefficients* row_positives = nullptr;
+  const positive_coefficients* col_positives = nullptr;
 };
 
 // Four columns at `at`: one access of 8 or 16 bytes.
@@ -313,7 +321,7 @@ __device__ void store_four(T* at, const float (&x)[4]) {
 
 // A warp takes four rows, so that what belongs to a column is loaded once for them; a lane two runs
 // of four columns, as in fold_tile.
-template <class T>
+template <class T, bool kSelf = false>
 __global__ void __launch_bounds__(kGradientThreads)
     gradient_tile(const __grid_constant__ similarity_tile t,
                   const __grid_constant__ gradient_sides sides, T* g, long long ld) {
@@ -364,8 +372,14 @@ __global__ void __launch_bounds__(kGradientThreads)
           if (sides.cols != nullptr) d[e] += c.slope * exp2_approx(l - c.shift);
           if (positives && t.is_positive(row + i, j)) {
             d[e] = of_row.target + c.target;
+          } else if (kSelf && t.is_repeated(row + i, j)) {
+            d[e] = 0.0f;
           } else if ((masked >> e & 1u) != 0) {
             d[e] = 0.0f;
+            if (kSelf && sides.row_positives != nullptr) {
+              d[e] = of_row.target * sides.row_positives[row + i].term(l) +
+                     c.target * sides.col_positives[j].term(l);
+            }
           }
           d[e] *= r * (norm[k] * column_factor);
         }

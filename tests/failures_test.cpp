@@ -88,6 +88,14 @@ TEST_F(failures, of_similarity_losses_are_reported) {
     failing_.check(subject_of(each.choice, p, {.workspace = workspace, .stream = own.get()}),
                    in_every_way(false, turn + 2), true);
   }
+  for (const self_way& each : self_ways()) {
+    const self_numbers p = make_self(each.choice, each.input);
+    const std::int64_t workspace = kWorkspaces[++turn % std::size(kWorkspaces)];
+    failing_.check(subject_of(each.choice, p, {.workspace = workspace}), in_every_way(false, turn),
+                   false);
+    failing_.check(subject_of(each.choice, p, {.workspace = kNoWorkspace, .stream = own.get()}),
+                   in_every_way(false, turn + 2), true);
+  }
   EXPECT_THAT(failing_.seen(),
               ::testing::IsSupersetOf({"cublasSetStream", "cublasSetWorkspace",
                                        "cublasSetPointerMode", "cublasSetAtomicsMode",
@@ -109,6 +117,14 @@ TEST_F(failures, of_similarity_losses_of_every_shape_are_reported) {
   for (const similarity_way& each : ways) {
     const similarity_numbers p = make_similarity(each.choice, each.input);
     failing_.check(subject_of(each.choice, p, {.workspace = kLeastWorkspace}), once, false);
+  }
+  for (const self_loss which : kSelfLosses) {
+    const self_choice c{.which = which};
+    for (const std::int64_t rows : {0, 140}) {
+      if (rows > 0 && reduced_run()) continue;
+      const self_numbers p = make_self(c, {.rows = rows, .dimension = 2});
+      failing_.check(subject_of(c, p, {.workspace = kLeastWorkspace}), once, false);
+    }
   }
 }
 
@@ -241,6 +257,9 @@ TEST_F(failures, of_the_device_before_a_call_are_reported_and_kept) {
   for (const mined_way& each : mined_ways()) {
     check(subject_of(each.choice, make_mined(each.choice, each.input), {}));
   }
+  for (const self_way& each : self_ways()) {
+    check(subject_of(each.choice, make_self(each.choice, each.input), {}));
+  }
 }
 
 class callers_error : public ::testing::Test {
@@ -289,6 +308,10 @@ TEST_F(callers_error, is_left_alone_by_similarity_losses) {
     for (const std::int64_t workspace : {kLeastWorkspace, kNoWorkspace}) {
       check(subject_of(each.choice, p, {.workspace = workspace}));
     }
+  }
+  for (const self_way& each : self_ways()) {
+    const self_numbers p = make_self(each.choice, each.input);
+    check(subject_of(each.choice, p, {.workspace = kNoWorkspace}));
   }
 }
 

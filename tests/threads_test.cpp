@@ -75,6 +75,16 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
       how.threads = 2;
       calls.push_back(subject_of(*c, p, how));
     }
+    for (const self_loss which : kSelfLosses) {
+      lane& l = *all[++turn % kStreams];
+      const self_choice c{.which = which, .masked = true};
+      const self_numbers p = make_self(c, {.rows = 8, .dimension = 6, .seed = seed});
+      calls.push_back(subject_of(c, p,
+                                 {.where = where,
+                                  .workspace = workspace ? kLeastWorkspace : kNoWorkspace,
+                                  .stream = l.stream(),
+                                  .blas = l.blas()}));
+    }
     for (const bool symmetric : {false, true}) {
       lane& l = *all[++turn % kStreams];
       const similarity_choice c{

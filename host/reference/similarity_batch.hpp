@@ -16,9 +16,11 @@ class similarity_batch : public batch {
  public:
   template <class Options>
   similarity_batch(std::int64_t rows, const Options& options)
-      : batch(options, static_cast<double>(rows)),
-        rows_(rows),
-        learns_temperature_(options.temperature.given()) {
+      : similarity_batch(rows, options, static_cast<double>(rows)) {}
+  // A mean divides by `of_mean`.
+  template <class Options>
+  similarity_batch(std::int64_t rows, const Options& options, double of_mean)
+      : batch(options, of_mean), rows_(rows), learns_temperature_(options.temperature.given()) {
     if (learns_temperature_) temperature_ = read_temperature(options.temperature);
     if (options.log_scale.given()) {
       const float value = read(options.log_scale);

@@ -10,5 +10,6 @@
 #include <culoss/mined_triplet.hpp>
 #include <culoss/nll.hpp>
 #include <culoss/regression.hpp>
+#include <culoss/self_similarity.hpp>
 #include <culoss/siglip.hpp>
 #include <culoss/softmax.hpp>

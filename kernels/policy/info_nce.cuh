@@ -38,10 +38,11 @@ struct side_result {
   float scale;
 };
 
-// similarity: the positive's l without the margin, by which it is found or not.
-__device__ inline side_result finish_side(const side& s, long long i, float similarity,
-                                          float margin, float weight) {
-  const side_state x = s.states[i];
+// x: row i's state; index: where its positive stands among the columns; similarity: the positive's l
+// without the margin, by which it is found or not.
+__device__ inline side_result finish_side(const side& s, const side_state& x, long long i,
+                                          long long index, float similarity, float margin,
+                                          float weight) {
   const float target = similarity - margin;
   const bool alone = x.sum == 0.0f;
   const float above = target - x.shift;
@@ -56,7 +57,6 @@ __device__ inline side_result finish_side(const side& s, long long i, float simi
   s.coefficients[i] = {shift_of(x.shift), alone && !isnan(d) ? 0.0f : weight * q / x.sum,
                        -weight * q, x.best};
   if (s.correct != nullptr) {
-    const long long index = s.first_index + i;
     s.correct[i] =
         !isnan(d) && (alone || similarity > x.best || (similarity == x.best && index < x.index));
   }
@@ -73,9 +73,11 @@ __global__ void __launch_bounds__(kThreads)
   const float weight = a.call.weight(i);
   const float share = weight * a.numbers->weight_factor * (both ? 0.5f : 1.0f);
   const float similarity = a.targets[i], margin = a.numbers->margin;
-  side_result r = finish_side(a.rows, i, similarity, margin, share);
+  side_result r =
+      finish_side(a.rows, a.rows.states[i], i, a.rows.first_index + i, similarity, margin, share);
   if (both) {
-    const side_result c = finish_side(a.cols, i, similarity, margin, share);
+    const side_result c =
+        finish_side(a.cols, a.cols.states[i], i, a.cols.first_index + i, similarity, margin, share);
     r = {0.5f * (r.loss + c.loss), 0.5f * (r.scale + c.scale)};
   }
   if (a.loss != nullptr) {

@@ -6,6 +6,7 @@ set(CULOSS_CASE_SOURCES
     entropy.cpp
     mined_triplet.cpp
     nll.cpp
+    self_similarity.cpp
     sigmoid_focal.cpp
     siglip.cpp
     similarity.cpp

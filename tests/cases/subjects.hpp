@@ -7,6 +7,7 @@
 
 #include "tests/cases/all.hpp"
 #include "tests/cases/mined_triplet_check.hpp"
+#include "tests/cases/self_similarity_check.hpp"
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/check.hpp"
 #include "tests/harness/subject.hpp"
@@ -49,6 +50,22 @@ inline subject subject_of(const similarity_choice& c, const similarity_numbers& 
   subject s;
   s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
   s.functions = {c.symmetric ? "clip" : "info_nce"};
+  s.stream = how.stream;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const similarity_results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
+}
+
+inline subject subject_of(const self_choice& c, const self_numbers& p,
+                          const similarity_execution& how) {
+  const std::shared_ptr<self_call_base> call = prepare(c, p, how);
+  subject s;
+  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
+  s.functions = {name_of(c.which)};
   s.stream = how.stream;
   s.write = [call, p] { call->write(p); };
   s.launch = [call] { return call->launch(); };
@@ -117,6 +134,23 @@ inline std::vector<mined_way> mined_ways() {
           {all, {.type = element::float16, .rows = 8, .dimension = 5}},
           {forward, {.type = element::float16, .rows = 7, .dimension = 4}},
           {gradient, {.rows = 7, .dimension = 2}}};
+}
+
+struct self_way {
+  self_choice choice;
+  self_input input;
+};
+inline std::vector<self_way> self_ways() {
+  const self_choice pairs, groups{.which = self_loss::sup_con};
+  self_choice masked{.masked = true, .log_scale = true, .row_weights = true, .wide = true};
+  masked.reduction = culoss::reduction::none;
+  self_choice wide{.which = self_loss::sup_con, .normalize = false, .wide_labels = true};
+  wide.normalizer = source::value;
+  return {{pairs, {.rows = 6, .dimension = 4}},
+          {groups, {.rows = 7, .dimension = 3}},
+          {masked, {.type = element::float16, .rows = 4, .dimension = 5}},
+          {wide, {.type = element::bfloat16, .rows = 5, .dimension = 4, .labels = 2}},
+          {forward_only(groups), {.rows = 5, .dimension = 4}}};
 }
 
 }  // namespace culoss_test

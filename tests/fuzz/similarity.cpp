@@ -1,5 +1,5 @@
-// info_nce and clip.
-#include <culoss/info_nce.hpp>
+// info_nce, clip, nt_xent and sup_con.
+#include <culoss/self_similarity.hpp>
 
 #include "tests/fuzz/execute.hpp"
 
@@ -29,7 +29,7 @@ Options common(source& from, std::int64_t rows) {
   o.normalize = from.coin();
   o.accumulate = from.byte() > 224;
   o.allow_tf32 = from.coin();
-  o.margin = from.number(0.25f);
+  if constexpr (requires { o.margin; }) o.margin = from.number(0.25f);
   return o;
 }
 
@@ -43,7 +43,7 @@ void judge(predicate& says, const Options& o, std::int64_t rows) {
     says.require(std::isfinite(l.value()) && l.value() <= 88, "log_scale");
   }
   says.scalar("log_scale", l);
-  says.require(std::isfinite(o.margin), "margin");
+  if constexpr (requires { o.margin; }) says.require(std::isfinite(o.margin), "margin");
 }
 
 // Of `columns` columns; -1: of more than there can be.
@@ -266,9 +266,84 @@ struct clip {
   }
 };
 
+template <class T, bool kLabeled>
+struct self_similarity {
+  using real = culoss::real_of<T>;
+  using options_type =
+      std::conditional_t<kLabeled, culoss::sup_con_options, culoss::nt_xent_options>;
+  using outputs_type =
+      std::conditional_t<kLabeled, culoss::sup_con_outputs<T>, culoss::nt_xent_outputs<T>>;
+  culoss::cublas* handle;
+  std::int64_t rows;  // mostly an even number
+  options_type options;
+  culoss::matrix<const T> embeddings;
+  culoss::label_view labels;
+  outputs_type out;
+
+  explicit self_similarity(source& from)
+      : handle(some_blas(from)),
+        rows(kLabeled || from.odd() ? from.rows() : from.rows() / 2 * 2),
+        options(common<options_type>(from, rows)),
+        embeddings(from.matrix<const T>(rows, from.columns())) {
+    if constexpr (kLabeled) {
+      labels = from.labels(rows);
+    } else {
+      options.ids = from.optional_vector<const std::int64_t>(rows);
+      out.correct = from.optional_vector<std::int64_t>(1);
+    }
+    out.loss = from.loss<real>(options.reduction, rows);
+    out.grad_embeddings = gradient<T>(from, rows);
+    out.grad_scale = from.optional_vector<real>(1);
+    out.rows_counted = from.optional_vector<std::int64_t>(1);
+  }
+
+  std::string function() const { return kLabeled ? "sup_con" : "nt_xent"; }
+  culoss::cublas* blas() const { return handle; }
+  std::size_t scratch() const {
+    const culoss::self_similarity_shape shape{.rows = embeddings.rows,
+                                              .dimension = embeddings.cols,
+                                              .element_bytes = static_cast<int>(kSizeof<T>),
+                                              .gradients = !out.grad_embeddings.empty()};
+    return kLabeled ? culoss::sup_con_workspace(shape).least
+                    : culoss::nt_xent_workspace(shape).least;
+  }
+  void judge(predicate& says) const {
+    const std::int64_t n = embeddings.rows;
+    says.rows_to_read("embeddings", embeddings);
+    culoss_fuzz::judge(says, options, n);
+    says.loss("loss", out.loss, options.reduction, n);
+    judge_gradient(says, "grad_embeddings", out.grad_embeddings, embeddings, options.accumulate);
+    says.optional("grad_scale", out.grad_scale, 1);
+    says.optional("rows_counted", out.rows_counted, 1);
+    if constexpr (kLabeled) {
+      says.labels("labels", labels, n);
+      says.some_output(n, out.loss, out.grad_embeddings, out.grad_scale, out.rows_counted);
+    } else {
+      says.require(n % 2 == 0, "embeddings");
+      says.optional("ids", options.ids, n);
+      says.optional("correct", out.correct, 1);
+      says.some_output(n, out.loss, out.grad_embeddings, out.grad_scale, out.correct,
+                       out.rows_counted);
+    }
+  }
+  template <class Where>
+  requires on<Where, T> culoss::status operator()(const Where& where) const {
+    if constexpr (kLabeled) {
+      return culoss::sup_con(where, embeddings, labels, out, options);
+    } else {
+      return culoss::nt_xent(where, embeddings, out, options);
+    }
+  }
+};
+template <class T>
+using nt_xent = self_similarity<T, false>;
+template <class T>
+using sup_con = self_similarity<T, true>;
+
 }  // namespace
 }  // namespace culoss_fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  return culoss_fuzz::execute<culoss_fuzz::info_nce, culoss_fuzz::clip>(data, size);
+  return culoss_fuzz::execute<culoss_fuzz::info_nce, culoss_fuzz::clip, culoss_fuzz::nt_xent,
+                              culoss_fuzz::sup_con>(data, size);
 }

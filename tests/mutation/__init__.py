@@ -1,7 +1,8 @@
 """The planted bugs, by the folder that they are planted in."""
 
 from . import (elements, embeddings, host, kept, launches, mining, policies, reference, rows,
-               similarities)
+               self_similarity, similarities)
 
-GROUPS = [rows, policies, elements, embeddings, similarities, kept, mining, host, launches, reference]
+GROUPS = [rows, policies, elements, embeddings, similarities, self_similarity, kept, mining, host,
+          launches, reference]
 MUTANTS = [m for group in GROUPS for m in group.MUTANTS]

@@ -7,6 +7,10 @@ import fnmatch
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch" or
 # ".asan" it is that variant's.
 LIKELY_KILLERS = [
+    ('host/reference/self_similarity*', 'self_similarity_reference'),
+    ('host/self_similarity.hpp', 'self_similarity_arguments'),
+    ('*self_s*', 'self_similarity_edge self_similarity_special_values self_similarity_plan'),
+    ('kernels/similarity_positives*', 'self_similarity_edge self_similarity_plan'),
     ('host/reference/*similarity*', 'info_nce_reference info_nce_complex_step'),
     ('host/reference/mined*', 'mined_triplet_reference'),
     ('host/reference/info_nce*', 'info_nce_reference info_nce_reference_options '
@@ -124,7 +128,7 @@ CASES = [
 
 # These show on the CPU alone, and the library builds fastest there.
 ON_THE_CPU = ['host/reference/*', 'host/validate.*', 'host/status.*', 'host/cross_entropy.hpp',
-              'host/info_nce.hpp', 'host/softmax.hpp', 'host/focal.hpp', 'host/nll.hpp',
+              'host/info_nce.hpp', 'host/self_similarity.hpp', 'host/softmax.hpp', 'host/focal.hpp', 'host/nll.hpp',
               'host/element_call.hpp', 'host/regression.hpp',
               'host/divergence.hpp']
 
