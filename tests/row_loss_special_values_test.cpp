@@ -243,6 +243,29 @@ TEST_P(row_loss_special_values, of_nll) {
   }
 }
 
+// Each element by itself; where nothing of it is kept, an infinity counts for nothing.
+TEST_P(row_loss_special_values, of_smooth_labels) {
+  for (const smoothing_form form : {smoothing_form::of_rows, smoothing_form::backward}) {
+    for (const float s : {0.0f, 0.1f, 1.0f}) {
+      const smooth_labels_case c(smooth_labels_choice(form, s));
+      for (const element type : kDeviceElements) {
+        for (const std::int64_t cols : {5, 700}) {
+          problem p = c.make({.type = type, .rows = 2, .cols = cols, .seed = 92});
+          p.row(0)[0] = kInf;
+          p.row(0)[1] = -kInf;
+          p.row(0)[2] = kNan;
+          check(c, p);
+          const std::vector<output> r = outputs_of(c, p, {.where = GetParam()});
+          const std::vector<double> y = values_of(r, "output");
+          EXPECT_TRUE(s == 1 ? std::isfinite(y[0]) && y[1] == y[0] : y[0] == kInf && y[1] == -kInf);
+          EXPECT_TRUE(std::isnan(y[2]));
+          for (std::size_t k = 3; k < y.size(); ++k) ASSERT_TRUE(std::isfinite(y[k])) << k;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(row_loss_special_values, of_entropy) {
   for (const culoss::entropy_input input :
        {culoss::entropy_input::probabilities, culoss::entropy_input::logits}) {

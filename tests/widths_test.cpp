@@ -149,7 +149,27 @@ TEST_P(widths, at_any_offset_and_pitch) {
   }
 }
 
-// The same, for a gradient whose rows begin elsewhere in their 16 bytes than the logits' do.
+// No two matrices of a call begin at the same place in their 16 bytes: neither inputs nor outputs
+// nor the losses of elements.
+TEST_P(widths, where_no_two_matrices_begin_alike) {
+  case_list cases = state_cases();
+  sigmoid_focal_choice focal = sigmoid_focal_choice();
+  element_choice weighted = element_choice(element_function::mse);
+  weighted.weights = true;
+  focal.reduction = weighted.reduction = culoss::reduction::none;
+  append<sigmoid_focal_case>(cases, std::vector{focal});
+  append<element_case>(cases, std::vector{weighted});
+  for (const auto& c : cases) {
+    for (const element type : kDeviceElements) {
+      for (const std::int64_t cols : {13, 301, 1100}) {
+        const std::int64_t stagger = cols == 301 ? 3 : 1;
+        check(*c, 3, cols, type, {.padding = stagger, .stagger = stagger});
+      }
+    }
+  }
+}
+
+// A gradient whose rows begin elsewhere in their 16 bytes than the logits' do, by every shift.
 TEST_P(widths, with_an_output_of_another_alignment) {
   const auto check_type = [&]<class T>(std::type_identity<T>) {
     const element type = element_of<T>;

@@ -12,7 +12,7 @@
 //
 // smooth_labels (Szegedy et al., "Rethinking the inception architecture", 2016), s = smoothing:
 //   q'_j = (1 - s) q_j + s / C, where q is the one-hot row of a label or a given row
-//   its backward: d / d q_j = (1 - s) * (gradient of q'_j)
+//   its backward: d / d q_j = (1 - s) * (gradient of q'_j); with s = 1, 0 times infinity is 0
 // An ignored label gives a row of +0, a bad one a row of NaN and an entry in the fault record.
 //
 // Shapes: matrices [N, C], each with its own pitch; labels [N]. Types: float, half, bf16; double on

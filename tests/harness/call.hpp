@@ -130,7 +130,7 @@ class loss_call : public invocation {
 
   template <class U>
   array<U> matrix_of() const {
-    return {how_.where, rows_, cols_, how_.padding, how_.offset};
+    return {how_.where, rows_, cols_, how_.padding, how_.offset + how_.stagger * matrices_++};
   }
   template <class U>
   array<U> vector_of(std::int64_t size) const {
@@ -252,6 +252,7 @@ class loss_call : public invocation {
 
   execution how_;
   std::int64_t rows_, cols_;
+  mutable std::int64_t matrices_ = 0;  // that it has made
 
  private:
   culoss::fault_record* fault_record() const {

@@ -40,6 +40,7 @@ struct execution {
   culoss_test::mode mode = culoss_test::mode::fused;
   std::int64_t offset = 0;     // elements by which each pointer is off a 256-byte boundary
   std::int64_t padding = 0;    // elements between the rows of a matrix
+  std::int64_t stagger = 0;    // elements by which each matrix is further off than the one before
   bool workspace = true;       // exactly as large as asked for, and poisoned; else none
   bool record_faults = false;  // hand over a fault record
   CUstream_st* stream = nullptr;

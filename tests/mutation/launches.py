@@ -190,7 +190,7 @@ MUTANTS = [
            'accuracy'),
     Mutant('focal-positives-not-passed', ELEMENTS, 'a mean over positives is one over elements',
            'of_positives = options.mean_over == focal_mean::positives;', 'of_positives = false;',
-           'accuracy'),
+           'row_loss_special_values'),
     Mutant('element-block-sums-short', ELEMENTS, 'the workspace lacks the sum of the last block',
            't.blocks = c.take<kernels::totals>(blocks);',
            't.blocks = c.take<kernels::totals>(blocks - 1);',
