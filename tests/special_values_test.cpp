@@ -284,6 +284,54 @@ TEST_P(special_values, of_the_temperature_on_the_device) {
   }
 }
 
+// Nor does a backward make sense of one, however sound what the forward call left.
+TEST_P(special_values, of_the_temperature_of_a_backward) {
+  constexpr std::int64_t kRows = 2;
+  for (const double bad : {0.0, -1.0, kNan, kInf, -kInf, 0x1p-130}) {
+    for (const std::int64_t cols : {5, 300, 3001}) {
+      for (const softmax_function f :
+           {softmax_function::softmax_backward, softmax_function::log_softmax_backward}) {
+        const softmax_case c({.function = f, .temperature_on_device = true});
+        problem p = c.make({.type = element::float32, .rows = kRows, .cols = cols});
+        p.temperature = static_cast<float>(bad);
+        const results r = run(c, p, {.where = GetParam()});
+        for (const double v : r.outputs[0].values) ASSERT_TRUE(std::isnan(v)) << bad;
+      }
+      array<float> logits(GetParam(), kRows, cols, 0, 0), statistics(GetParam(), 4 * kRows, 0);
+      array<float> temperature(GetParam(), 1, 0);
+      array<std::int64_t> labels(GetParam(), kRows, 0);
+      const array<float> of_cross_entropy(GetParam(), kRows, cols, 0, 0);
+      const array<float> of_focal(GetParam(), kRows, cols, 0, 0);
+      const float log_sum = std::log(static_cast<float>(cols - 1));
+      logits.write(std::vector<float>(static_cast<std::size_t>(kRows * cols), 1.0f));
+      statistics.write(std::vector<float>{1, log_sum, 1, 0, 1, log_sum, 1, 0});
+      temperature.write(std::vector<float>{static_cast<float>(bad)});
+      labels.write(std::vector<std::int64_t>{1, 2});
+      const culoss::scalar t(static_cast<const float*>(temperature.data()));
+      const culoss::vector<const culoss::row_statistics<float>> saved(
+          reinterpret_cast<const culoss::row_statistics<float>*>(statistics.data()), kRows);
+      const auto call = [&](const auto& where) {
+        culoss::status s = culoss::cross_entropy_backward(
+            where, culoss::matrix<const float>(logits.as_matrix()), labels.as_vector(), saved,
+            {of_cross_entropy.as_matrix()}, {.temperature = t});
+        if (!s.ok()) return s;
+        return culoss::softmax_focal_backward(
+            where, culoss::matrix<const float>(logits.as_matrix()), labels.as_vector(), saved,
+            {of_focal.as_matrix()}, {.temperature = t});
+      };
+      const culoss::status s =
+          GetParam() == space::cpu ? call(culoss::cpu{}) : call(culoss::cuda{});
+      ASSERT_TRUE(s.ok()) << s.message();
+      synchronize(GetParam());
+      std::string damage;
+      for (const array<float>* g : {&of_cross_entropy, &of_focal}) {
+        for (const double v : g->read("gradient", damage)) ASSERT_TRUE(std::isnan(v)) << bad;
+      }
+      EXPECT_EQ(damage, "");
+    }
+  }
+}
+
 TEST_P(special_values, of_softmax) {
   tally t;
   const cross_entropy_case shapes(bare_cross_entropy());
