@@ -18,20 +18,8 @@ constexpr double kNoise = 0.05, kTemperature = 0.1, kStep = 2;
 // lies halfway.
 constexpr double kUntrained = 0.042, kTrained = 0.426;
 
-// Less the mean of each pixel over the training digits.
 const split_digit_images& data() {
-  static const split_digit_images all = [] {
-    split_digit_images d = read_digits();
-    for (std::size_t k = 0; k < kPixels; ++k) {
-      double mean = 0;
-      for (std::size_t i = 0; i < d.train.rows(); ++i) mean += d.train.pixels[i * kPixels + k];
-      mean /= static_cast<double>(d.train.rows());
-      for (digit_images* part : {&d.train, &d.held_out}) {
-        for (std::size_t i = 0; i < part->rows(); ++i) part->pixels[i * kPixels + k] -= mean;
-      }
-    }
-    return d;
-  }();
+  static const split_digit_images all = read_centered_digits();
   return all;
 }
 
@@ -57,31 +45,14 @@ std::vector<double> view_of(const digit_images& d, const std::vector<std::size_t
 
 using weights = std::vector<double>;  // [kPixels, kDimension]
 
-weights random_projection() {
-  random_numbers random(11);
-  weights w(kPixels * kDimension);
-  for (double& v : w) v = random.normal() / std::sqrt(static_cast<double>(kPixels));
-  return w;
-}
-
-std::vector<double> embed(const std::vector<double>& x, const weights& w) {
-  std::vector<double> e(x.size() / kPixels * kDimension);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::size_t row = i / kPixels * kDimension, pixel = i % kPixels * kDimension;
-    for (std::size_t d = 0; d < kDimension; ++d) e[row + d] += x[i] * w[pixel + d];
-  }
-  for (double& v : e) v = round_to(element::float32, v);
-  return e;
-}
-
 // How many of the held-out images find their own second view among all.
 double retrieval(const weights& w) {
   const digit_images& d = data().held_out;
   random_numbers random(12);
   std::vector<std::size_t> all;
   for (std::size_t i = 0; i < d.rows(); ++i) all.push_back(i);
-  const std::vector<double> a = embed(view_of(d, all, false, random), w);
-  const std::vector<double> b = embed(view_of(d, all, true, random), w);
+  const std::vector<double> a = embed(view_of(d, all, false, random), w, kDimension);
+  const std::vector<double> b = embed(view_of(d, all, true, random), w, kDimension);
   std::size_t found = 0;
   for (std::size_t i = 0; i < d.rows(); ++i) {
     std::size_t best = 0;
@@ -103,7 +74,7 @@ double retrieval(const weights& w) {
 }
 
 struct training {
-  weights w = random_projection();
+  weights w = random_projection(kDimension);
   double first_loss = 0, last_loss = 0;
 };
 
@@ -130,8 +101,8 @@ training train(space where, element type, bool symmetric) {
     }
     const std::vector<double> a = view_of(d, batch, false, random);
     const std::vector<double> b = view_of(d, batch, true, random);
-    p.q = embed(a, t.w);
-    p.k = embed(b, t.w);
+    p.q = embed(a, t.w, kDimension);
+    p.k = embed(b, t.w, kDimension);
     call->write(p);
     const similarity_results r = call->read(call->launch());
     if (where == space::cuda && step % 20 == 0) {
@@ -156,7 +127,7 @@ class info_nce_digits : public on_each_space {};
 
 TEST_P(info_nce_digits, finds_the_second_view_of_what_it_has_not_seen) {
   ASSERT_EQ(data().held_out.rows(), 359u);
-  const double untrained = retrieval(random_projection());
+  const double untrained = retrieval(random_projection(kDimension));
   for (const bool symmetric : {false, true}) {
     if (reduced_run() && !symmetric) continue;
     const training t = train(GetParam(), element::float32, symmetric);

@@ -18,45 +18,17 @@ constexpr double kStep = 0.3;
 // raise it.
 constexpr double kBar = 0.94, kGain = 0.01;
 
-// Less the mean of each pixel over the training digits.
 const split_digit_images& data() {
-  static const split_digit_images all = [] {
-    split_digit_images d = read_digits();
-    for (std::size_t k = 0; k < kPixels; ++k) {
-      double mean = 0;
-      for (std::size_t i = 0; i < d.train.rows(); ++i) mean += d.train.pixels[i * kPixels + k];
-      mean /= static_cast<double>(d.train.rows());
-      for (digit_images* part : {&d.train, &d.held_out}) {
-        for (std::size_t i = 0; i < part->rows(); ++i) part->pixels[i * kPixels + k] -= mean;
-      }
-    }
-    return d;
-  }();
+  static const split_digit_images all = read_centered_digits();
   return all;
 }
 
 using weights = std::vector<double>;  // [kPixels, kDimension]
 
-weights random_projection() {
-  random_numbers random(11);
-  weights w(kPixels * kDimension);
-  for (double& v : w) v = random.normal() / std::sqrt(static_cast<double>(kPixels));
-  return w;
-}
-
-std::vector<double> embed(const std::vector<double>& x, const weights& w) {
-  std::vector<double> e(x.size() / kPixels * kDimension);
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const std::size_t row = i / kPixels * kDimension, pixel = i % kPixels * kDimension;
-    for (std::size_t d = 0; d < kDimension; ++d) e[row + d] += x[i] * w[pixel + d];
-  }
-  for (double& v : e) v = round_to(element::float32, v);
-  return e;
-}
-
 double accuracy(const weights& w) {
   const digit_images &known = data().train, &asked = data().held_out;
-  const std::vector<double> a = embed(asked.pixels, w), b = embed(known.pixels, w);
+  const std::vector<double> a = embed(asked.pixels, w, kDimension),
+                            b = embed(known.pixels, w, kDimension);
   std::size_t right = 0;
   for (std::size_t i = 0; i < asked.rows(); ++i) {
     std::size_t nearest = 0;
@@ -77,7 +49,7 @@ double accuracy(const weights& w) {
 }
 
 struct training {
-  weights w = random_projection();
+  weights w = random_projection(kDimension);
   double first_loss = 0, last_loss = 0;
 };
 
@@ -102,7 +74,7 @@ training train(space where) {
                d.pixels.begin() + static_cast<std::ptrdiff_t>((k + 1) * kPixels));
       p.labels[i] = d.labels[k];
     }
-    p.x = embed(x, t.w);
+    p.x = embed(x, t.w, kDimension);
     call->write(p);
     const mined_results r = call->read(call->launch());
     if (where == space::cuda && step % 20 == 0) {
@@ -127,7 +99,7 @@ class mined_triplet_digits : public on_each_space {};
 TEST_P(mined_triplet_digits, finds_the_kind_of_what_it_has_not_seen) {
   if (reduced_run() && GetParam() == space::cuda) GTEST_SKIP() << "not in the reduced run";
   ASSERT_EQ(data().held_out.rows(), 359u);
-  const double untrained = accuracy(random_projection());
+  const double untrained = accuracy(random_projection(kDimension));
   const training t = train(GetParam());
   const double trained = accuracy(t.w);
   std::printf(

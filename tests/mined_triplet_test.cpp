@@ -262,6 +262,19 @@ TEST_P(mined_triplet, keeps_its_digits_at_a_common_offset) {
   }
 }
 
+// Products in TF32 tell none of these distances apart.
+TEST_P(mined_triplet, chooses_the_same_from_products_in_tf32) {
+  for (const mining_rule rule : {mining_rule::batch_hard, mining_rule::semi_hard}) {
+    for (const triplet_distance d : {triplet_distance::euclidean, triplet_distance::cosine}) {
+      mined_choice c = of_each_anchor(rule, d, 0.5f);
+      c.allow_tf32 = true;
+      mined_numbers p = make_mined(c, {.rows = 40, .dimension = 6, .classes = 6});
+      for (double& v : p.x) v = round_to(element::float32, 8 + 0.1 * v);
+      expect_correct(c, p);
+    }
+  }
+}
+
 // As far apart as their squares leave float's range, and as near.
 TEST_P(mined_triplet, is_correct_for_any_size_of_the_embeddings) {
   for (const mining_rule rule : kMiningRules) {

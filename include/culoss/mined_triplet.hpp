@@ -21,9 +21,9 @@
 //   which is (x_i - x_j) / d, 2 (x_i - x_j), or (u_i - u_j - d u_i) / |x_i| with u = x / |x|; 0 where
 //   d = 0, and for a zero vector
 //
-// Accuracy. On `cuda` one matrix product, 2 N^2 D operations (semi_hard: two, where a row of
-// distances does not fit the workspace), finds for each anchor the few candidates that its rounding
-// leaves in question. Among these, and among all where they may be more, distances of differences in
+// Accuracy. On `cuda` one matrix product, 2 N^2 D operations (semi_hard: two, where a tile of it
+// does not hold all columns), finds for each anchor the few candidates that its rounding leaves in
+// question. Among these, and among all where they may be more, distances of differences in
 // double decide: what is chosen does not depend on the product, and losses and gradients keep their
 // digits where |x|^2 - 2 <x, y> + |y|^2 has none. Where many distances agree within the rounding of
 // the product (a large common offset; equal points) that is 3 N^2 D operations in double.

@@ -3,11 +3,14 @@
 
 #include <zlib.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "tests/harness/problem.hpp"
 
 namespace culoss_test {
 
@@ -41,6 +44,39 @@ inline split_digit_images read_digits() {
   }
   gzclose(file);
   return all;
+}
+
+// Less the mean of each pixel over the training digits.
+inline split_digit_images read_centered_digits() {
+  split_digit_images d = read_digits();
+  for (std::size_t k = 0; k < kPixels; ++k) {
+    double mean = 0;
+    for (std::size_t i = 0; i < d.train.rows(); ++i) mean += d.train.pixels[i * kPixels + k];
+    mean /= static_cast<double>(d.train.rows());
+    for (digit_images* part : {&d.train, &d.held_out}) {
+      for (std::size_t i = 0; i < part->rows(); ++i) part->pixels[i * kPixels + k] -= mean;
+    }
+  }
+  return d;
+}
+
+// A linear embedding: weights [kPixels, dimension].
+inline std::vector<double> random_projection(std::size_t dimension) {
+  random_numbers random(11);
+  std::vector<double> w(kPixels * dimension);
+  for (double& v : w) v = random.normal() / std::sqrt(static_cast<double>(kPixels));
+  return w;
+}
+// Of images x to rows that a float holds.
+inline std::vector<double> embed(const std::vector<double>& x, const std::vector<double>& w,
+                                 std::size_t dimension) {
+  std::vector<double> e(x.size() / kPixels * dimension);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t row = i / kPixels * dimension, pixel = i % kPixels * dimension;
+    for (std::size_t d = 0; d < dimension; ++d) e[row + d] += x[i] * w[pixel + d];
+  }
+  for (double& v : e) v = round_to(element::float32, v);
+  return e;
 }
 
 }  // namespace culoss_test

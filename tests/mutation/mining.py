@@ -82,6 +82,8 @@ MUTANTS = [
            '    }\n  }\n  const long long j = col + x;', 'mined_triplet.watch'),
 
     # The host.
+    Mutant('tf32-error-forgotten', HOST, 'products in TF32 are taken for those of floats',
+           '(tf32 ? 1.01f * 0x1p-9f : 0.0f)', '0.0f'),
     Mutant('semi-hard-multiplies-never-again', HOST, 'the second sweep reads the last tile only',
            'fold(row, false, true, plan_.cols < rows())', 'fold(row, false, true, false)',
            'mined_triplet_plan'),
