@@ -134,7 +134,9 @@ struct training {
               .labels = d.labels,
               .class_weights = {},
               .row_weights = {},
-              .upstream_rows = {}};
+              .upstream_rows = {},
+              .weights = {},
+              .upstream_elements = {}};
     const std::unique_ptr<invocation> call = loss.prepare(p, how);
     double distance = 0;
     for (int k = 0; k < kSteps; ++k) {
