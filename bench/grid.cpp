@@ -19,8 +19,8 @@ std::size_t cold_bytes(const device_description& on) { return 5 * on.cache_bytes
 }  // namespace
 
 const char* name_of(loss value) {
-  constexpr const char* kSimilarities[] = {"info_nce",   "info_nce_queue", "clip",
-                                           "batch_hard", "nt_xent",        "sup_con"};
+  constexpr const char* kSimilarities[] = {"info_nce", "info_nce_queue", "clip",  "batch_hard",
+                                           "nt_xent",  "sup_con",        "siglip"};
   const int over = static_cast<int>(value) - static_cast<int>(loss::info_nce);
   return over < 0 ? properties(value).name : kSimilarities[over];
 }

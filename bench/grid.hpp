@@ -47,6 +47,7 @@ enum class loss {
   batch_hard,
   nt_xent,
   sup_con,
+  siglip,
 };
 
 enum class mode {

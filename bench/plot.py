@@ -152,7 +152,7 @@ def by_width(sweep, rows, peers):
 
 
 SIMILARITIES = {"info_nce": ("C0", "InfoNCE"), "info_nce_queue": ("C2", "InfoNCE, queue"),
-                "clip": ("C1", "CLIP")}
+                "clip": ("C1", "CLIP"), "siglip": ("C3", "SigLIP")}
 
 
 def against(axis, rows, key, unit, peers=()):

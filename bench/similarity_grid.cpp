@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <culoss/mined_triplet.hpp>
 #include <culoss/self_similarity.hpp>
+#include <culoss/siglip.hpp>
 
 namespace culoss::bench {
 namespace {
@@ -40,6 +41,8 @@ std::vector<block> cuda_blocks(form wanted) {
       {loss::nt_xent, kFused, kBf16, {8192}, kNone, {128, 512}, best},
       {loss::sup_con, kFused, kBf16, {8192}, kNone, {128, 512}, best},
   };
+  // SigLIP's own batch.
+  blocks.push_back({loss::siglip, kFused, kBf16, {32768}, kNone, {768}, best});
   if (wanted == form::full) {
     const std::vector<std::int64_t> batches = powers(256, 65536, 2);
     const std::vector<std::int64_t> dimensions{128, 256, 512, 768, 1024};
@@ -49,6 +52,7 @@ std::vector<block> cuda_blocks(form wanted) {
     for (const loss which : {loss::info_nce, loss::clip, loss::nt_xent, loss::sup_con}) {
       blocks.push_back({which, kBoth, types, batches, kNone, dimensions, rooms});
     }
+    blocks.push_back({loss::siglip, kBoth, types, batches, kNone, dimensions, best});
     const std::vector<std::int64_t> negatives = powers(256, kMillion, 4);
     blocks.push_back({loss::info_nce, kBoth, kBf16, {256, 8192}, negatives, dimensions, rooms});
     blocks.push_back(
@@ -56,7 +60,8 @@ std::vector<block> cuda_blocks(form wanted) {
     blocks.push_back({loss::batch_hard, kBoth, types, batches, kNone, dimensions, best});
     return blocks;
   }
-  for (const loss which : {loss::info_nce, loss::clip, loss::nt_xent, loss::sup_con}) {
+  for (const loss which :
+       {loss::info_nce, loss::clip, loss::nt_xent, loss::sup_con, loss::siglip}) {
     blocks.push_back({which, kFused, kBf16, powers(256, 65536, 2), kNone, {512}, best});
   }
   blocks.push_back(
@@ -85,6 +90,7 @@ std::vector<block> cpu_blocks(form wanted) {
         {loss::batch_hard, kBoth, types, batches, kNone, dimensions, none},
         {loss::nt_xent, kBoth, types, batches, kNone, dimensions, none},
         {loss::sup_con, kBoth, types, batches, kNone, dimensions, none},
+        {loss::siglip, kBoth, types, batches, kNone, dimensions, none},
         {loss::info_nce_queue, kBoth, types, {64}, powers(256, 65536, 4), dimensions, none},
     };
   }
@@ -98,6 +104,7 @@ std::vector<block> cpu_blocks(form wanted) {
       {loss::info_nce, kBoth, single, powers(16, 1024, 2), kNone, {128}, none},
       {loss::info_nce_queue, kBoth, single, {64}, powers(256, 16384, 4), {128}, none},
       {loss::clip, kBoth, single, powers(16, 512, 2), kNone, {128}, none},
+      {loss::siglip, kBoth, single, powers(16, 512, 2), kNone, {128}, none},
       {loss::info_nce, kFused, types, {64}, kNone, {128}, none},
       {loss::batch_hard, kFused, single, powers(64, 1024, 4), kNone, {128}, none},
   };
@@ -130,6 +137,7 @@ similarity_workspace workspace_of(const sweep_row& row, similarity_plan plan) {
                                .element_bytes = culoss_test::format_of(row.type).bytes,
                                .gradients = row.mode == mode::fused,
                                .plan = plan};
+  if (row.loss == loss::siglip) return siglip_workspace(shape);
   return row.loss == loss::clip ? clip_workspace(shape) : info_nce_workspace(shape);
 }
 

@@ -148,6 +148,35 @@ TEST_F(failures, of_mined_triplets_are_reported) {
                                        "cudaMallocAsync", "cudaFreeAsync", "cudaMemsetAsync"}));
 }
 
+// Everything that it can return; the loss alone; several tiles; no rows, no texts.
+TEST_F(failures, of_siglip_are_reported) {
+  const stream own;
+  siglip_choice all = siglip_of_each_row(), none;
+  all.masked = all.wide = true;
+  none.positives = false;
+  struct way {
+    siglip_choice choice;
+    similarity_input input;
+  };
+  const way ways[] = {
+      {all, {.type = element::bfloat16, .rows = 5, .keys = 9, .dimension = 4, .offset = 2}},
+      {without_gradients(siglip_choice()), {.rows = 3, .keys = 3, .dimension = 2}},
+      {none,
+       {.type = element::float16, .rows = 4, .keys = reduced_run() ? 5 : 700, .dimension = 1}},
+      {none, {.rows = 0, .keys = 3, .dimension = 4}}};
+  std::size_t turn = 0;
+  for (const way& each : ways) {
+    const siglip_numbers p = make_siglip(each.choice, each.input);
+    failing_.check(subject_of(each.choice, p, {.workspace = kNoWorkspace}),
+                   in_every_way(!reduced_run() && turn == 0, turn), false);
+    failing_.check(subject_of(each.choice, p, {.workspace = kLeastWorkspace, .stream = own.get()}),
+                   in_every_way(false, ++turn), true);
+  }
+  EXPECT_THAT(failing_.seen(),
+              ::testing::IsSupersetOf({"cublasSetMathMode", "cublasGemmEx", "cudaLaunchKernelEx",
+                                       "cudaMallocAsync", "cudaFreeAsync", "cudaMemsetAsync"}));
+}
+
 // The caller's struct stays as it was.
 TEST_F(failures, of_read_faults_are_reported) {
   const stream own;

@@ -106,6 +106,16 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
                                   .stream = l.stream(),
                                   .blas = l.blas()}));
     }
+    lane& l = *all[++turn % kStreams];
+    siglip_choice c;
+    c.masked = true;
+    const siglip_numbers p =
+        make_siglip(c, {.rows = 7, .keys = 9, .dimension = 6, .offset = 1, .seed = seed});
+    calls.push_back(subject_of(c, p,
+                               {.where = where,
+                                .workspace = workspace ? kLeastWorkspace : kNoWorkspace,
+                                .stream = l.stream(),
+                                .blas = l.blas()}));
   }
   return calls;
 }

@@ -35,6 +35,12 @@ __device__ inline pair_sums merge(const pair_sums& a, const pair_sums& b) {
           take_b ? b.index : a.index};
 }
 
+// 1 / x for x in [1, 2], or NaN: the approximate one, corrected once, so that that of 1 is 1.
+__device__ inline float inverse(float x) {
+  const float r = __fdividef(1.0f, x);
+  return fmaf(r, fmaf(-x, r, 1.0f), r);
+}
+
 template <class T>
 struct pair_outputs {
   const float* row_weights;    // of the tile's rows, or null: 1
@@ -118,7 +124,7 @@ __global__ void __launch_bounds__(kFoldThreads, 2)
             const bool counts = j < end && (positive || !t.is_masked(row + i, j));
             const float z = l + bias, y = positive ? -z : z;
             const float e = exp2_approx(-kLog2e * fabsf(z));
-            const float r = __fdividef(1.0f, 1.0f + e);
+            const float r = inverse(1.0f + e);
             const float s = y >= 0.0f ? r : e * r;
             const float dl = counts ? (positive ? -s : s) : 0.0f;
             loss[i] += counts ? fmaxf(y, 0.0f) : 0.0f;  // of a NaN, e tells

@@ -1,15 +1,8 @@
-// What a call of SigLIP must return: the CPU function in double, and the bound of each element. First
-// order in u but for the errors of z, which may be large:
-//
-//   z_ij     the error of l_ij (similarity_bounds.hpp), and the sum's: u |z|
-//   e        exp(-|z|) as computed: that of the exponential, and 2 u |z| of its argument
-//   s        sigmoid(y): the errors of y and e pass by sigmoid(-y); 6 u of the quotient
-//   loss     softplus(y): the error of y passes by sigmoid(y), that of e by e / (1 + e) <= e; the
-//            product of up to 8 (1 + e) is rounded 16 times, log1p once; then a lane's sum
-//   dl l, dl the errors of both factors, then a lane's sum
+// What a call of SigLIP must return: the CPU function in double, and the bound of each element.
 #pragma once
 
 #include "tests/cases/siglip.hpp"
+#include "tests/harness/siglip_bounds.hpp"
 
 namespace culoss_test {
 
@@ -49,20 +42,9 @@ class siglip_expectation {
     return positive(i, j) || !c_.masked || p_.query_ids[index(i)] != p_.key_ids[index(j)];
   }
 
-  // A pair's loss and |dl|, and their errors before any sum.
-  struct pair {
-    double loss, loss_error, size, error;
-  };
-  pair pair_of(const similarity_matrix& s, std::int64_t i, std::int64_t j) const {
-    const double z = s.l[s.at(i, j)] + bias_, y = positive(i, j) ? -z : z, u = a_.u;
-    const double of_z = std::expm1(s.error[s.at(i, j)] + u * std::fabs(z));
-    const double of_e = a_.exp_error + 2 * u * std::fabs(z);
-    const double e = std::exp(-std::fabs(z)), log = std::log1p(e);
-    const double right = (y >= 0 ? 1 : e) / (1 + e), wrong = (y >= 0 ? e : 1) / (1 + e);
-    return {.loss = std::max(y, 0.0) + log,
-            .loss_error = right * of_z + e * of_e + log * (16 * u + a_.library) + a_.flush,
-            .size = right,
-            .error = right * (wrong * (of_z + of_e) + 6 * u) + a_.flush};
+  sigmoid_pair pair_of(const similarity_matrix& s, std::int64_t i, std::int64_t j) const {
+    const std::size_t at = s.at(i, j);
+    return {s.l[at], s.error[at], bias_, positive(i, j), a_};
   }
 
   void find_weights() {
@@ -80,18 +62,14 @@ class siglip_expectation {
   }
 
   void find_rows(const similarity_matrix& s) {
-    // A lane takes 8 of 256 columns at a time, at most 8 times, and one logarithm each; the rest is
-    // added in double, and a row's sum is rounded once. The reference adds all in double.
-    const double in_lane = a_.slice > 1 ? 9 * std::min(static_cast<double>(p_.keys) / 256 + 1, 8.0)
-                                        : static_cast<double>(p_.keys);
-    const double way = (in_lane + 2) * a_.u;
+    const double way = sigmoid_roundings(p_.keys, a_) * a_.u;
     double sum = 0, sum_error = 0, scale_size = 0, bias_size = 0;
     for (std::int64_t i = 0; i < s.rows; ++i) {
       double loss = 0, loss_error = 0, size = 0, error = 0, l_size = 0, l_error = 0;
       bool ambiguous = false;
       for (std::int64_t j = 0; j < s.cols; ++j) {
         if (!takes_part(i, j)) continue;
-        const pair d = pair_of(s, i, j);
+        const sigmoid_pair d = pair_of(s, i, j);
         const double l = std::fabs(s.l[s.at(i, j)]), of_l = s.error[s.at(i, j)];
         loss += d.loss;
         loss_error += d.loss_error;
@@ -134,7 +112,7 @@ class siglip_expectation {
       double* const ex = image_errors_.data() + i * p_.dimension;
       for (std::int64_t j = 0; j < s.cols; ++j) {
         if (!takes_part(i, j)) continue;
-        const pair d = pair_of(s, i, j);
+        const sigmoid_pair d = pair_of(s, i, j);
         const double by = std::fabs(weights_[index(i)]) * x.r(i) * y.r(j);
         const double error = by * (d.error + d.size * (8 * a_.u + a_.tile)) +
                              a_.tile_least * x.largest * y.largest * largest_weight_;

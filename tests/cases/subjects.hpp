@@ -8,6 +8,7 @@
 #include "tests/cases/all.hpp"
 #include "tests/cases/mined_triplet_check.hpp"
 #include "tests/cases/self_similarity_check.hpp"
+#include "tests/cases/siglip.hpp"
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/check.hpp"
 #include "tests/harness/subject.hpp"
@@ -66,6 +67,22 @@ inline subject subject_of(const self_choice& c, const self_numbers& p,
   subject s;
   s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
   s.functions = {name_of(c.which)};
+  s.stream = how.stream;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const similarity_results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
+}
+
+inline subject subject_of(const siglip_choice& c, const siglip_numbers& p,
+                          const similarity_execution& how) {
+  const std::shared_ptr<siglip_call_base> call = prepare(c, p, how);
+  subject s;
+  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
+  s.functions = {"siglip"};
   s.stream = how.stream;
   s.write = [call, p] { call->write(p); };
   s.launch = [call] { return call->launch(); };

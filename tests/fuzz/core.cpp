@@ -30,7 +30,8 @@ void check_workspaces(source& from) {
                                        .element_bytes = static_cast<int>(from.integer(2)),
                                        .gradients = from.coin(),
                                        .negative_gradients = from.coin()};
-  for (const auto& w : {culoss::info_nce_workspace(shape), culoss::clip_workspace(shape)}) {
+  for (const auto& w : {culoss::info_nce_workspace(shape), culoss::clip_workspace(shape),
+                        culoss::siglip_workspace(shape)}) {
     require(w.least <= w.best,
             "more workspace is needed than is of use: queries " + std::to_string(shape.queries) +
                 ", keys " + std::to_string(shape.keys) + ", negatives " +

@@ -13,6 +13,7 @@ LIKELY_KILLERS = [
     ('kernels/similarity_positives*', 'self_similarity_edge self_similarity_plan'),
     ('host/reference/*similarity*', 'info_nce_reference info_nce_complex_step'),
     ('host/reference/mined*', 'mined_triplet_reference'),
+    ('host/reference/siglip*', 'siglip_reference'),
     ('host/reference/info_nce*', 'info_nce_reference info_nce_reference_options '
      'info_nce_complex_step info_nce_reference_special_values'),
     ('host/reference/embeddings*', 'info_nce_reference info_nce_complex_step'),
@@ -38,6 +39,8 @@ LIKELY_KILLERS = [
     ('host/regression.hpp', 'row_loss_arguments'),
     ('host/softmax.hpp', 'softmax_arguments'),
     ('host/info_nce.hpp', 'info_nce_arguments'),
+    ('host/siglip.hpp', 'siglip_arguments'),
+    ('host/siglip.cu', 'siglip_edge siglip_plan siglip_accuracy.emulated.random'),
     ('host/*cublas*', 'cublas failures'),
     ('host/gemm.hpp', 'cublas info_nce_edge'),
     ('host/*min*', 'mined_triplet mined_triplet_plan mined_triplet_device_arguments'),
@@ -46,6 +49,7 @@ LIKELY_KILLERS = [
      'info_nce_accuracy.emulated.random info_nce_plan'),
     ('host/*similarity*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random info_nce_plan'),
+    ('kernels/*siglip*', 'siglip_edge siglip_accuracy.emulated.random'),
     ('kernels/*info_nce*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
     ('kernels/min*', 'mined_triplet mined_triplet_plan'),
@@ -128,8 +132,8 @@ CASES = [
 
 # These show on the CPU alone, and the library builds fastest there.
 ON_THE_CPU = ['host/reference/*', 'host/validate.*', 'host/status.*', 'host/cross_entropy.hpp',
-              'host/info_nce.hpp', 'host/self_similarity.hpp', 'host/softmax.hpp', 'host/focal.hpp', 'host/nll.hpp',
-              'host/element_call.hpp', 'host/regression.hpp',
+              'host/info_nce.hpp', 'host/self_similarity.hpp', 'host/siglip.hpp', 'host/softmax.hpp',
+              'host/focal.hpp', 'host/nll.hpp', 'host/element_call.hpp', 'host/regression.hpp',
               'host/divergence.hpp']
 
 

@@ -1,0 +1,83 @@
+"""Bugs in the sigmoid loss over similarities."""
+
+from .mutant import Mutant
+
+PAIRS = 'kernels/policy/siglip.cuh'
+SWEEP = 'host/siglip.cu'
+CHECK = 'host/siglip.hpp'
+FORMULA = 'host/reference/siglip.hpp'
+CALL = 'host/reference/siglip.cpp'
+
+MUTANTS = [
+    Mutant('siglip-infinite-pair-is-right', PAIRS, 'a similarity of -inf is a pair without loss',
+           'l = fmaf(l, 0.0f, l);  // an infinite one is NaN', '// an infinite one is itself'),
+    Mutant('siglip-positive-pushed-away', PAIRS, 'a positive\'s gradient has a negative\'s sign',
+           'const float dl = counts ? (positive ? -s : s) : 0.0f;',
+           'const float dl = counts ? s : 0.0f;'),
+    Mutant('siglip-one-minus-p', PAIRS, 'the sigmoid of the right side is 1 minus the other',
+           'const float s = y >= 0.0f ? r : e * r;', 'const float s = y >= 0.0f ? r : 1.0f - r;'),
+    Mutant('siglip-log-of-one-plus', PAIRS, 'small losses vanish in 1 + e',
+           'loss[i] += log1pf(grown);', 'loss[i] += logf(1.0f + grown);'),
+    Mutant('siglip-approximate-inverse', PAIRS, 'a pair that is wrong by far pulls by less than 1',
+           'return fmaf(r, fmaf(-x, r, 1.0f), r);', 'return r;'),
+    Mutant('siglip-masked-pair-counts', PAIRS, 'equal ids do not mask',
+           'const bool counts = j < end && (positive || !t.is_masked(row + i, j));',
+           'const bool counts = j < end;'),
+    Mutant('siglip-mask-takes-the-positive', PAIRS, 'an equal id masks the positive, too',
+           'const bool counts = j < end && (positive || !t.is_masked(row + i, j));',
+           'const bool counts = j < end && !t.is_masked(row + i, j);'),
+    Mutant('siglip-padding-counts', PAIRS, 'columns beyond the last are pairs of similarity 0',
+           'const bool counts = j < end && (positive || !t.is_masked(row + i, j));',
+           'const bool counts = j >= end || positive || !t.is_masked(row + i, j);'),
+    Mutant('siglip-bias-in-the-scale', PAIRS, 'the scale\'s gradient takes the bias for similarity',
+           'fmaf(dl, l, by_scale[i])', 'fmaf(dl, z, by_scale[i])'),
+    Mutant('siglip-positive-is-its-rival', PAIRS, 'no positive is more similar than itself',
+           'const bool larger = counts && !positive && l > best[i];',
+           'const bool larger = counts && l > best[i];'),
+    Mutant('siglip-ties-are-correct', PAIRS, 'a positive that only ties counts as found',
+           '(target > x.best || (target == x.best && index < x.index))', '(target >= x.best)'),
+    Mutant('siglip-nan-is-found', PAIRS, 'a row without a number counts as found',
+           '!isnan(x.loss) && (target', '(target'),
+    Mutant('siglip-gradient-unweighted', PAIRS, 'row weights are not in the gradients',
+           'factor[i] = weight * t.numbers->weight_factor *',
+           'factor[i] = t.numbers->weight_factor *'),
+    Mutant('siglip-splits-race', PAIRS, 'all splits of the columns store their rows in one place',
+           'out.partials[static_cast<long long>(blockIdx.y) * t.rows + row + i] = all;',
+           'out.partials[row + i] = all;', 'siglip_plan'),
+    Mutant('siglip-second-row-lost', PAIRS, 'of two rows the second stores nothing',
+           'if (lane == 0 && row + i < t.rows) {', 'if (lane == 0 && i == 0) {'),
+
+    Mutant('siglip-tile-starts-anew', SWEEP, 'each tile begins its rows\' sums again',
+           '      first = false;\n', '', 'siglip_plan'),
+    Mutant('siglip-weights-of-the-first-panel', SWEEP, 'later panels take the first one\'s weights',
+           'by.row_weights != nullptr ? by.row_weights + row : nullptr', 'by.row_weights',
+           'siglip_plan'),
+    Mutant('siglip-targets-of-the-first-panel', SWEEP, 'later panels store their positives in its',
+           '        m_.targets + row,\n', '        m_.targets,\n', 'siglip_plan'),
+    Mutant('siglip-sums-without-texts', SWEEP, 'rows without texts are finished from garbage',
+           'if (s.ok() && first) s = this->merge', 'if (false) s = this->merge'),
+    Mutant('siglip-offset-without-positives', SWEEP, 'texts are positives all the same',
+           'options.text_ids.data, options.positives, true, 0};',
+           'options.text_ids.data, true, true, 0};'),
+
+    Mutant('siglip-bias-optional', CHECK, 'a bias that is not given is taken for 0',
+           '  v.require(options.bias.given(), "bias is not given");\n', ''),
+    Mutant('siglip-infinite-bias', CHECK, 'an infinite bias is taken',
+           '  v.finite("bias", options.bias, std::numeric_limits<float>::max());\n', ''),
+    Mutant('siglip-ids-of-one-side', CHECK, 'ids of the images alone are taken',
+           '!options.image_ids.empty() || !options.text_ids.empty();',
+           '!options.image_ids.empty() && !options.text_ids.empty();'),
+
+    Mutant('reference-siglip-offset', FORMULA, 'the offset of the positives is ignored',
+           'return positives && text == image + positive_offset;',
+           'return positives && text == image;'),
+    Mutant('reference-siglip-mask', FORMULA, 'an equal id masks the positive, too',
+           'if (is_positive(image, text) || image_ids == nullptr) return true;',
+           'if (image_ids == nullptr) return true;'),
+    Mutant('reference-siglip-sign', FORMULA, 'a positive\'s gradient has a negative\'s sign',
+           'return positive ? -sigmoid(-z) : sigmoid(z);', 'return sigmoid(z);'),
+    Mutant('reference-siglip-scale', CALL, 'the scale\'s gradient takes the bias for similarity',
+           'r.log_scale_gradient += dl * l;', 'r.log_scale_gradient += dl * (l + s.bias);'),
+    Mutant('reference-siglip-ties', CALL, 'a positive that ties an earlier text is found',
+           '(l == own && positive < j)', '(l == own)', 'siglip_edge'),
+]
