@@ -3,7 +3,8 @@
 DIR/peers.json, which plot.py draws beside it. Needs PyTorch with CUDA.
 
 Cross-entropy with its options, against probabilities and of [N, C, d]; torchvision's sigmoid focal
-loss where it is installed, else its formula; softmax focal loss, negative log-likelihood, entropy.
+loss where it is installed, else its formula; softmax focal loss, negative log-likelihood, entropy;
+mean squared error, Huber, binary cross-entropy.
 InfoNCE in the batch, and CLIP's loss as open_clip has it: normalize, two products for the
 similarities of each direction, two cross-entropies in float.
 
@@ -177,6 +178,26 @@ class SigmoidFocalLabels(Formula):
         return SigmoidFocal.loss(logits, targets)
 
 
+class Mse(RowLoss):
+    targets = True
+
+    @staticmethod
+    def loss(predictions, targets):
+        return F.mse_loss(predictions, targets)
+
+
+class Huber(Mse):
+    @staticmethod
+    def loss(predictions, targets):
+        return F.huber_loss(predictions, targets)
+
+
+class BinaryCrossEntropy(Mse):
+    @staticmethod
+    def loss(logits, targets):
+        return F.binary_cross_entropy_with_logits(logits, targets)
+
+
 class Nll(RowLoss):
     @staticmethod
     def loss(logits, labels):
@@ -241,7 +262,8 @@ LOSSES = {"cross_entropy": CrossEntropy, "cross_entropy_smoothing": Smoothing,
           "cross_entropy_targets": Targets, "cross_entropy_strided": Strided,
           "softmax_focal": SoftmaxFocal, "softmax_focal_1.5": FractionalFocal,
           "softmax_focal_strided": StridedFocal, "sigmoid_focal": SigmoidFocal,
-          "sigmoid_focal_labels": SigmoidFocalLabels, "nll": Nll, "entropy_logits": Entropy,
+          "sigmoid_focal_labels": SigmoidFocalLabels, "mse": Mse, "huber": Huber,
+          "binary_cross_entropy": BinaryCrossEntropy, "nll": Nll, "entropy_logits": Entropy,
           "info_nce": InfoNce, "clip": Clip}
 
 

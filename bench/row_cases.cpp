@@ -60,6 +60,15 @@ std::unique_ptr<loss_case> case_of(const sweep_row& row, culoss::reduction reduc
       return make(std::type_identity<sigmoid_focal_case>{}, sigmoid_focal_choice());
     case loss::sigmoid_focal_labels:
       return make(std::type_identity<sigmoid_focal_case>{}, sigmoid_focal_of_labels());
+    case loss::mse:
+      return make(std::type_identity<element_case>{}, element_choice(element_function::mse));
+    case loss::huber:
+      return make(std::type_identity<element_case>{}, element_choice(element_function::huber));
+    case loss::binary_cross_entropy:
+      return make(std::type_identity<element_case>{},
+                  element_choice(element_function::binary_cross_entropy));
+    case loss::hinge_labels:
+      return make(std::type_identity<element_case>{}, hinge_of_labels());
     case loss::nll:
       return make(std::type_identity<nll_case>{}, nll_choice());
     case loss::smooth_labels:

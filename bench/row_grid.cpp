@@ -110,10 +110,14 @@ void append_losses(std::vector<block>& blocks, const loss_sizes& s,
   }
   for (const std::vector<std::int64_t>& cols : {std::vector<std::int64_t>{80, 91}, {1203}, {1}}) {
     const auto& rows = cols[0] == 1203 ? s.many_classes_rows : cols[0] == 1 ? s.flat : s.anchors;
-    add({sigmoid_focal}, {mode::forward, mode::fused, mode::both}, cols, rows);
+    add({sigmoid_focal, binary_cross_entropy}, {mode::forward, mode::fused, mode::both}, cols,
+        rows);
     if (cols[0] > 1) {
       add({sigmoid_focal_labels}, {mode::forward, mode::fused, mode::in_place}, cols, rows);
+    } else {
+      add({mse, huber}, {mode::forward, mode::fused, mode::both}, cols, rows);
     }
+    if (cols[0] > 1000) add({hinge_labels}, forward_fused, cols, rows);
   }
   add({cross_entropy_smoothing, cross_entropy_z_loss, cross_entropy_softcap}, kModes, s.one_width,
       s.rows);

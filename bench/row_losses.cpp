@@ -1,6 +1,7 @@
 #include "bench/row_losses.hpp"
 
 #include "bench/operation_support.hpp"
+#include "tests/cases/element_choice.hpp"
 
 namespace culoss::bench {
 namespace {
@@ -27,6 +28,10 @@ constexpr row_loss kLosses[] = {
     {.name = "softmax_focal_strided", .inputs = 1, .statistics = true, .gamma = kGamma},
     {.name = "sigmoid_focal", .inputs = 2, .labels = false, .gamma = kGamma},
     {.name = "sigmoid_focal_labels", .inputs = 1, .gamma = kGamma},
+    {.name = "mse", .inputs = 2, .labels = false},
+    {.name = "huber", .inputs = 2, .labels = false},
+    {.name = "binary_cross_entropy", .inputs = 2, .labels = false},
+    {.name = "hinge_labels", .inputs = 1},
     {.name = "nll", .inputs = 0},
     {.name = "smooth_labels", .inputs = 0, .scalar = false, .smoothing = kSmoothing},
     {.name = "smooth_targets",
@@ -40,6 +45,16 @@ constexpr row_loss kLosses[] = {
     {.name = "softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "log_softmax", .inputs = 1, .labels = false, .scalar = false},
 };
+
+culoss_test::element_choice element_choice_of(loss which) {
+  using enum culoss_test::element_function;
+  culoss_test::element_choice c(which == loss::mse                    ? mse
+                                : which == loss::huber                ? huber
+                                : which == loss::binary_cross_entropy ? binary_cross_entropy
+                                                                      : hinge);
+  c.labels = which == loss::hinge_labels;
+  return c;
+}
 
 entropy_input entropy_of(loss which) {
   return which == loss::entropy ? entropy_input::probabilities : entropy_input::logits;
@@ -125,6 +140,20 @@ status call_sigmoid_focal(const sweep_row& row, const Where& where, const call_a
 }
 
 template <class T, class Where>
+status call_element(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
+  culoss_test::element_views<T> v;
+  v.input = a.x;
+  v.targets = a.g;
+  v.labels = a.labels;
+  v.loss = a.loss;
+  v.losses = a.losses;
+  v.gradient = a.gradient;
+  v.target_gradient = a.second;
+  return culoss_test::call_element_loss(element_choice_of(row.loss), where, v,
+                                        [&](auto& o) { o.reduction = a.reduction; });
+}
+
+template <class T, class Where>
 status call_on_device(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
   const bool backward = row.mode == mode::backward;
   const smooth_labels_options smoothing{.smoothing = properties(row.loss).smoothing};
@@ -134,6 +163,11 @@ status call_on_device(const sweep_row& row, const Where& where, const call_array
     case loss::sigmoid_focal:
     case loss::sigmoid_focal_labels:
       return call_sigmoid_focal(row, where, a);
+    case loss::mse:
+    case loss::huber:
+    case loss::binary_cross_entropy:
+    case loss::hinge_labels:
+      return call_element(row, where, a);
     case loss::nll:
       return nll(where, a.x, a.labels, nll_outputs<T>{.loss = a.loss, .grad_input = a.gradient},
                  {.reduction = a.reduction});
@@ -187,6 +221,11 @@ std::size_t workspace_bytes(const sweep_row& row) {
     case loss::sigmoid_focal:
     case loss::sigmoid_focal_labels:
       return sigmoid_focal_workspace_bytes(row.rows, row.cols);
+    case loss::mse:
+    case loss::huber:
+    case loss::binary_cross_entropy:
+    case loss::hinge_labels:
+      return culoss_test::workspace_bytes_of(element_choice_of(row.loss), row.rows, row.cols);
     case loss::nll:
       return nll_workspace_bytes(row.rows, row.cols);
     case loss::entropy:

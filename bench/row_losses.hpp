@@ -29,6 +29,11 @@ const row_loss& properties(loss value);
 // The functions that make a matrix of logits.
 inline bool is_softmax(loss value) { return value == loss::softmax || value == loss::log_softmax; }
 
+// Those with a loss for each element.
+inline bool is_elementwise(loss value) {
+  return value >= loss::sigmoid_focal && value <= loss::hinge_labels;
+}
+
 // Where the input stands, and the second one: target probabilities, targets, an upstream gradient.
 // A backward of softmax takes any numbers as the output of its forward.
 inline region input_of(const sweep_row& row) {

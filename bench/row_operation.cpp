@@ -49,7 +49,7 @@ class row_operation final : public operation {
     checker checker;
     const std::vector<expectation> mean = expect(sample, reduction::mean);
     if (matrices_written(row_) > 0) {
-      compare(checker, of(mean, {"grad_logits", "grad_input", "output"}), read(kOutput, rows));
+      compare(checker, of(mean, kGradients), read(kOutput, rows));
     }
     if (row_.mode == mode::both) {
       compare(checker, of(mean, {"grad_targets"}), read(kSecond, rows));
@@ -61,6 +61,9 @@ class row_operation final : public operation {
 
  private:
   static constexpr std::int64_t kAlignment = 256 / sizeof(storage);
+  // What the gradient by the input is called.
+  static constexpr std::initializer_list<const char*> kGradients = {
+      "grad_logits", "grad_input", "grad_predictions", "grad_scores", "output"};
 
   std::size_t index(std::int64_t row) const { return static_cast<std::size_t>(row); }
   storage* set(int region, int copy) const {
@@ -105,8 +108,8 @@ class row_operation final : public operation {
       for (auto at = first; at != last; ++at) sum += class_weights_[index(*at)];
       return sum;
     }
-    const bool of_elements = row_.loss == loss::sigmoid_focal;
-    return static_cast<double>(row_.rows) * (of_elements ? static_cast<double>(row_.cols) : 1);
+    const std::int64_t columns = is_elementwise(row_.loss) ? row_.cols : 1;
+    return static_cast<double>(row_.rows) * static_cast<double>(columns);
   }
 
   // In place, the input stands where the gradient goes.
@@ -223,8 +226,7 @@ class row_operation final : public operation {
     std::vector<real> entropies(of_.entropy ? index(row_.rows) : 0);
     if (of_.entropy) pool_.on().download(entropies.data(), entropies_.data(), entropies_.bytes());
 
-    const bool elements =
-        row_.loss == loss::sigmoid_focal || row_.loss == loss::sigmoid_focal_labels;
+    const bool elements = is_elementwise(row_.loss);
     const std::int64_t width = elements ? row_.cols : 1;  // losses of a row
     const buffer memory = device_array<real>(row_.rows * width);
     pool_.on().fill(memory.data(), 0xff, memory.bytes());

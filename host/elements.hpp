@@ -131,7 +131,7 @@ status run_elements(const cuda& where, const char* function, const element_views
     a.in[1] = stream_of(e.targets);
     a.out[1] = target_of(e.grad_targets);
     a.scale = scale_of(options, elements);
-    if constexpr (requires { options.weights; }) {
+    if constexpr (requires { options.mean_over == weighted_mean::weights; }) {
       if (own_divisor && sums_weights(options)) {
         a.scale = scale_of(options, 0.0, t.counted);
         s = sum_weights(context, rows, cols, options, t);

@@ -61,4 +61,95 @@ status smooth_l1(const cuda&, matrix<const bf16>, matrix<const bf16>,
   return without_cuda("smooth_l1");
 }
 
+std::size_t binary_cross_entropy_workspace_bytes(std::int64_t, std::int64_t) noexcept { return 0; }
+
+status binary_cross_entropy(const cuda&, matrix<const float>, matrix<const float>,
+                            const binary_cross_entropy_outputs<float>&,
+                            const binary_cross_entropy_options&) noexcept {
+  return without_cuda("binary_cross_entropy");
+}
+status binary_cross_entropy(const cuda&, matrix<const half>, matrix<const half>,
+                            const binary_cross_entropy_outputs<half>&,
+                            const binary_cross_entropy_options&) noexcept {
+  return without_cuda("binary_cross_entropy");
+}
+status binary_cross_entropy(const cuda&, matrix<const bf16>, matrix<const bf16>,
+                            const binary_cross_entropy_outputs<bf16>&,
+                            const binary_cross_entropy_options&) noexcept {
+  return without_cuda("binary_cross_entropy");
+}
+
+status binary_cross_entropy_probabilities(
+    const cuda&, matrix<const float>, matrix<const float>,
+    const binary_cross_entropy_probabilities_outputs<float>&,
+    const binary_cross_entropy_probabilities_options&) noexcept {
+  return without_cuda("binary_cross_entropy_probabilities");
+}
+status binary_cross_entropy_probabilities(
+    const cuda&, matrix<const half>, matrix<const half>,
+    const binary_cross_entropy_probabilities_outputs<half>&,
+    const binary_cross_entropy_probabilities_options&) noexcept {
+  return without_cuda("binary_cross_entropy_probabilities");
+}
+status binary_cross_entropy_probabilities(
+    const cuda&, matrix<const bf16>, matrix<const bf16>,
+    const binary_cross_entropy_probabilities_outputs<bf16>&,
+    const binary_cross_entropy_probabilities_options&) noexcept {
+  return without_cuda("binary_cross_entropy_probabilities");
+}
+
+std::size_t margin_workspace_bytes(std::int64_t, std::int64_t) noexcept { return 0; }
+
+status hinge(const cuda&, matrix<const float>, matrix<const float>, const margin_outputs<float>&,
+             const hinge_options&) noexcept {
+  return without_cuda("hinge");
+}
+status hinge(const cuda&, matrix<const half>, matrix<const half>, const margin_outputs<half>&,
+             const hinge_options&) noexcept {
+  return without_cuda("hinge");
+}
+status hinge(const cuda&, matrix<const bf16>, matrix<const bf16>, const margin_outputs<bf16>&,
+             const hinge_options&) noexcept {
+  return without_cuda("hinge");
+}
+
+status hinge(const cuda&, matrix<const float>, label_view, const margin_outputs<float>&,
+             const hinge_options&) noexcept {
+  return without_cuda("hinge");
+}
+status hinge(const cuda&, matrix<const half>, label_view, const margin_outputs<half>&,
+             const hinge_options&) noexcept {
+  return without_cuda("hinge");
+}
+status hinge(const cuda&, matrix<const bf16>, label_view, const margin_outputs<bf16>&,
+             const hinge_options&) noexcept {
+  return without_cuda("hinge");
+}
+
+status soft_margin(const cuda&, matrix<const float>, matrix<const float>,
+                   const margin_outputs<float>&, const soft_margin_options&) noexcept {
+  return without_cuda("soft_margin");
+}
+status soft_margin(const cuda&, matrix<const half>, matrix<const half>, const margin_outputs<half>&,
+                   const soft_margin_options&) noexcept {
+  return without_cuda("soft_margin");
+}
+status soft_margin(const cuda&, matrix<const bf16>, matrix<const bf16>, const margin_outputs<bf16>&,
+                   const soft_margin_options&) noexcept {
+  return without_cuda("soft_margin");
+}
+
+status soft_margin(const cuda&, matrix<const float>, label_view, const margin_outputs<float>&,
+                   const soft_margin_options&) noexcept {
+  return without_cuda("soft_margin");
+}
+status soft_margin(const cuda&, matrix<const half>, label_view, const margin_outputs<half>&,
+                   const soft_margin_options&) noexcept {
+  return without_cuda("soft_margin");
+}
+status soft_margin(const cuda&, matrix<const bf16>, label_view, const margin_outputs<bf16>&,
+                   const soft_margin_options&) noexcept {
+  return without_cuda("soft_margin");
+}
+
 }  // namespace culoss

@@ -2,10 +2,13 @@
 // reductions.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <culoss/culoss.hpp>
 #include <random>
 #include <vector>
 
+#include "host/reference/binary.hpp"
+#include "host/reference/margin.hpp"
 #include "host/reference/regression.hpp"
 #include "tests/complex_step.hpp"
 
@@ -25,17 +28,18 @@ matrix<double> row_of(std::vector<double>& v) {
 }
 
 // Both derivatives of every element of a row against complex steps. `call(x, t, outputs)` gives
-// upstream * d/dx and d/dt of `value(x, t, j)`; `relative` of its size is what both may err by.
+// upstream * d/dx and d/dt of `value(x, t, j)`; `relative` of its size, or of
+// terms as large as `floor` that cancel, is what both may err by.
 template <class Value, class Call>
 void check_row(const std::vector<double>& x, const std::vector<double>& t, const Value& value,
-               const Call& call, double upstream, double relative) {
+               const Call& call, double upstream, double relative, double floor = 0) {
   std::vector<double> dx(x.size()), dt(x.size());
   const culoss::status s = call(dx, dt);
   ASSERT_TRUE(s.ok()) << s.message();
   for (std::size_t j = 0; j < x.size(); ++j) {
     const double by_x = upstream * value(complex(x[j], kStep), complex(t[j], 0), j).imag() / kStep;
     const double by_t = upstream * value(complex(x[j], 0), complex(t[j], kStep), j).imag() / kStep;
-    const double size = std::fabs(by_x) + std::fabs(by_t);
+    const double size = std::fabs(by_x) + std::fabs(by_t) + floor;
     EXPECT_LE(std::fabs(dx[j] - by_x), relative * kUnit * size) << x[j] << " " << t[j];
     EXPECT_LE(std::fabs(dt[j] - by_t), relative * kUnit * size) << x[j] << " " << t[j];
   }
@@ -97,6 +101,135 @@ TEST(ComplexStep, Regression) {
           culoss::smooth_l1_options{.beta = k});
     }
   });
+}
+
+// Logits of every size, targets at the ends and between.
+TEST(ComplexStep, BinaryCrossEntropy) {
+  constexpr double kUpstream = 0.75;
+  std::mt19937_64 random(6);
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> uniform;
+  for (const double size : {0.1, 1.0, 10.0, 100.0}) {
+    for (const float s : {0.0f, 0.25f, 1.0f}) {
+      std::vector<double> x(23), t(23), p(23);
+      const std::vector<float> weights = positive_floats(23, random);
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        x[j] = size * normal(random);
+        t[j] = j % 3 == 0 ? 0.0 : j % 3 == 1 ? 1.0 : uniform(random);
+        p[j] = std::clamp(uniform(random), 1e-6,
+                          0.9);  // log(1 - p) of a complex p near 1 is not exact
+      }
+      const formula::binary_logit_formula of{.pos_weight = weights.data(), .smoothing = s};
+      check_row(
+          x, t, [&](complex a, complex b, std::size_t j) { return of.loss(a, b, j); },
+          [&](std::vector<double>& dx, std::vector<double>& dt) {
+            return culoss::binary_cross_entropy(
+                cpu{}, row_of(x), row_of(t),
+                {.grad_logits = row_of(dx), .grad_targets = row_of(dt)},
+                {.reduction = reduction::sum,
+                 .pos_weight = {weights.data(), 23},
+                 .label_smoothing = s,
+                 .upstream = kUpstream});
+          },
+          kUpstream, 16, kUpstream);
+      check_row(
+          p, t,
+          [&](complex a, complex b, std::size_t j) {
+            return formula::binary_probability_formula{}.loss(a, b, j);
+          },
+          [&](std::vector<double>& dx, std::vector<double>& dt) {
+            return culoss::binary_cross_entropy_probabilities(
+                cpu{}, row_of(p), row_of(t),
+                {.grad_probabilities = row_of(dx), .grad_targets = row_of(dt)},
+                {.reduction = reduction::sum, .upstream = kUpstream});
+          },
+          kUpstream, 16, kUpstream);
+    }
+  }
+}
+
+// A probability near 1 is one near 0 with the target turned around.
+TEST(Binary, ProbabilitiesNearOne) {
+  for (const double q : {0x1p-3, 0x1p-20, 0x1p-40, 0x1p-52}) {
+    for (const double t : {0.0, 0.25, 1.0}) {
+      const std::vector<double> p = {q, 1 - q}, targets = {t, 1 - t};
+      std::vector<double> losses(2), dp(2), dt(2);
+      ASSERT_TRUE(culoss::binary_cross_entropy_probabilities(cpu{}, row_of(p), row_of(targets),
+                                                             {.losses = row_of(losses),
+                                                              .grad_probabilities = row_of(dp),
+                                                              .grad_targets = row_of(dt)},
+                                                             {.reduction = reduction::none})
+                      .ok());
+      EXPECT_NEAR(losses[0], losses[1], 8 * kUnit * losses[0]);
+      EXPECT_NEAR(dp[0], -dp[1], 8 * kUnit * std::fabs(dp[0]));
+      EXPECT_NEAR(dt[0], -dt[1], 8 * kUnit * std::fabs(dt[0]));
+    }
+  }
+}
+
+TEST(ComplexStep, Margins) {
+  constexpr double kUpstream = -2.5;
+  for_each_residual_row([&](const std::vector<double>& x, const std::vector<double>& t) {
+    std::vector<double> y(x.size());
+    for (std::size_t j = 0; j < y.size(); ++j) y[j] = t[j] > x[j] ? 1 : -1;
+    const auto check = [&](const auto& of, const auto& call) {
+      std::vector<double> dx(x.size());
+      ASSERT_TRUE(call(culoss::margin_outputs<double>{.grad_scores = row_of(dx)}).ok());
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        const double exact =
+            kUpstream * of.loss(complex(x[j], kStep), complex(y[j], 0), j).imag() / kStep;
+        EXPECT_LE(std::fabs(dx[j] - exact), 16 * kUnit * std::fabs(exact)) << x[j] << " " << y[j];
+      }
+    };
+    for (const int power : {1, 2}) {
+      for (const float m : {1.0f, 0.0f, 3.0f}) {
+        check(formula::hinge_formula{.margin = m, .power = power}, [&](const auto& out) {
+          return culoss::hinge(
+              cpu{}, row_of(x), row_of(y), out,
+              {.reduction = reduction::sum, .margin = m, .power = power, .upstream = kUpstream});
+        });
+      }
+    }
+    check(formula::soft_margin_formula{}, [&](const auto& out) {
+      return culoss::soft_margin(cpu{}, row_of(x), row_of(y), out,
+                                 {.reduction = reduction::sum, .upstream = kUpstream});
+    });
+  });
+}
+
+// Values that are known: of logits, of their sigmoid, and log 2 in all of them at 0.
+TEST(Binary, KnownValues) {
+  const std::vector<double> x = {0, std::log(3.0), -std::log(3.0)}, t = {0.5, 1, 1};
+  const std::vector<double> p = {0.5, 0.75, 0.25};
+  const std::vector<float> weights = {2, 1, 4};
+  const std::vector<double> known = {std::log(2.0), std::log(4.0 / 3), std::log(4.0)};
+  std::vector<double> losses(3), weighed(3), smoothed(3), of_p(3), soft(3);
+  const auto call = [&](std::vector<double>& out,
+                        const culoss::binary_cross_entropy_options& options) {
+    culoss::binary_cross_entropy_options o = options;
+    o.reduction = reduction::none;
+    EXPECT_TRUE(
+        culoss::binary_cross_entropy(cpu{}, row_of(x), row_of(t), {.losses = row_of(out)}, o).ok());
+  };
+  call(losses, {});
+  call(weighed, {.pos_weight = {weights.data(), 3}});
+  call(smoothed, {.label_smoothing = 0.5f});
+  EXPECT_TRUE(culoss::binary_cross_entropy_probabilities(cpu{}, row_of(p), row_of(t),
+                                                         {.losses = row_of(of_p)},
+                                                         {.reduction = reduction::none})
+                  .ok());
+  const std::vector<double> y = {1, 1, 1};
+  EXPECT_TRUE(culoss::soft_margin(cpu{}, row_of(x), row_of(y), {.losses = row_of(soft)},
+                                  {.reduction = reduction::none})
+                  .ok());
+  for (std::size_t j = 0; j < 3; ++j) {
+    EXPECT_NEAR(losses[j], known[j], 8 * kUnit);
+    EXPECT_NEAR(of_p[j], known[j], 8 * kUnit);
+    EXPECT_NEAR(soft[j], known[j], 8 * kUnit);
+  }
+  EXPECT_NEAR(weighed[0], 1.5 * known[0], 8 * kUnit);
+  EXPECT_NEAR(weighed[2], 4 * known[2], 16 * kUnit);
+  EXPECT_NEAR(smoothed[1], 0.75 * known[1] + 0.25 * known[2], 8 * kUnit);
 }
 
 // huber is delta times smooth_l1 of beta = delta.

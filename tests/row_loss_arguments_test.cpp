@@ -127,6 +127,68 @@ struct huber_arguments : call_arguments<Where, T> {
   culoss::huber_options options;
 };
 
+template <class Where, class T>
+struct binary_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "binary_cross_entropy";
+  static constexpr const char* kInput = "logits";
+  explicit binary_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_logits = m.out.as_matrix();
+    options.pos_weight = {m.ones.data(), kCols};
+  }
+  culoss::status run() const {
+    return culoss::binary_cross_entropy(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::binary_cross_entropy_outputs<T> out;
+  culoss::binary_cross_entropy_options options;
+};
+
+template <class Where, class T>
+struct probability_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "binary_cross_entropy_probabilities";
+  static constexpr const char* kInput = "probabilities";
+  explicit probability_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_probabilities = m.out.as_matrix();
+  }
+  culoss::status run() const {
+    return culoss::binary_cross_entropy_probabilities(this->where, this->logits, this->targets, out,
+                                                      options);
+  }
+  culoss::binary_cross_entropy_probabilities_outputs<T> out;
+  culoss::binary_cross_entropy_probabilities_options options;
+};
+
+template <class Where, class T>
+struct hinge_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "hinge";
+  static constexpr const char* kInput = "scores";
+  explicit hinge_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_scores = m.out.as_matrix();
+  }
+  culoss::status run() const {
+    return culoss::hinge(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::margin_outputs<T> out;
+  culoss::hinge_options options;
+};
+
+template <class Where, class T>
+struct soft_margin_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "soft_margin";
+  static constexpr const char* kInput = "scores";
+  explicit soft_margin_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_scores = m.out.as_matrix();
+  }
+  culoss::status run() const {
+    return culoss::soft_margin(this->where, this->logits, this->labels, out, options);
+  }
+  culoss::margin_outputs<T> out;
+  culoss::soft_margin_options options;
+};
+
 // f(expect) where expect(change, message) makes the change in a good call.
 template <class Arguments, class Where, class T, class F>
 void with_mistakes(const memory<Where, T>& m, const F& f) {
@@ -203,6 +265,10 @@ TEST_P(row_loss_arguments, of_every_loss) {
     refuses_what_all_refuse<softmax_focal_arguments<W, T>>(m);
     refuses_what_all_refuse<sigmoid_focal_arguments<W, T>>(m);
     refuses_what_all_refuse<huber_arguments<W, T>>(m);
+    refuses_what_all_refuse<binary_arguments<W, T>>(m);
+    refuses_what_all_refuse<probability_arguments<W, T>>(m);
+    refuses_what_all_refuse<hinge_arguments<W, T>>(m);
+    refuses_what_all_refuse<soft_margin_arguments<W, T>>(m);
     refuses_what_all_refuse<nll_arguments<W, T>>(m);
     refuses_what_all_refuse<entropy_arguments<W, T>>(m);
   });
@@ -364,6 +430,54 @@ TEST_P(row_loss_arguments, of_regression) {
     expect_refused(
         m, [&] { return culoss::mae(where, x, {}, out); },
         "mae: targets.rows is 0, must be 4 (predictions.rows)");
+  });
+}
+
+TEST_P(row_loss_arguments, of_binary_cross_entropy_and_margins) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    const memory<W, T> m;
+    using binary = binary_arguments<W, T>;
+    with_mistakes<binary>(m, [&](const auto& expect) {
+      expect([](binary& a) { a.options.pos_weight.size = 4; },
+             "pos_weight.size is 4, must be 5 (logits.cols)");
+      expect([](binary& a) { a.options.label_smoothing = 1.5f; },
+             "label_smoothing is 1.5, must be in [0, 1]");
+      expect([](binary& a) { a.options.label_smoothing = kNotANumber; },
+             "label_smoothing is nan, must be in [0, 1]");
+      expect([](binary& a) { a.targets.cols = 4; }, "targets.cols is 4, must be 5 (logits.cols)");
+      expect(
+          [&](binary& a) {
+            a.options.weights = {m.ones.data(), 3, kCols};
+          },
+          "weights.rows is 3, must be 4 (logits.rows)");
+      expect([&](binary& a) { a.out.grad_targets = m.out.as_matrix(); },
+             "grad_targets overlaps grad_logits");
+    });
+    using probability = probability_arguments<W, T>;
+    with_mistakes<probability>(m, [&](const auto& expect) {
+      expect([](probability& a) { a.targets.rows = 3; },
+             "targets.rows is 3, must be 4 (probabilities.rows)");
+      expect([](probability& a) { a.out.grad_probabilities.cols = 4; },
+             "grad_probabilities.cols is 4, must be 5 (probabilities.cols)");
+    });
+    using hinge = hinge_arguments<W, T>;
+    with_mistakes<hinge>(m, [&](const auto& expect) {
+      expect([](hinge& a) { a.options.power = 3; }, "power must be 1 or 2");
+      expect([](hinge& a) { a.options.power = 0; }, "power must be 1 or 2");
+      expect([](hinge& a) { a.options.margin = kNotANumber; }, "margin is nan, must be finite");
+      expect([](hinge& a) { a.options.margin = -std::numeric_limits<float>::infinity(); },
+             "margin is -inf, must be finite");
+      expect([](hinge& a) { a.targets.data = nullptr; },
+             "targets.data is null, but targets is 4 x 5");
+      expect([](hinge& a) { a.options.reduction = reduction::none; },
+             "loss is given, but reduction none writes losses");
+    });
+    using soft = soft_margin_arguments<W, T>;
+    with_mistakes<soft>(m, [&](const auto& expect) {
+      expect([](soft& a) { a.labels.size = 3; }, "labels.size is 3, must be 4 (scores.rows)");
+      expect([](soft& a) { a.logits.cols = 0; }, "scores.cols is 0, must be positive");
+      expect([](soft& a) { a.labels.data = nullptr; }, "labels.data is null, but labels.size is 4");
+    });
   });
 }
 

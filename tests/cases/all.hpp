@@ -52,7 +52,7 @@ inline const case_list& all_cases() {
     append<cross_entropy_targets_case>(list, cross_entropy_targets_choices());
     append<softmax_focal_case>(list, softmax_focal_choices());
     append<sigmoid_focal_case>(list, sigmoid_focal_choices());
-    append<element_case>(list, regression_choices());
+    append<element_case>(list, element_choices());
     append<nll_case>(list, nll_choices());
     append<smooth_labels_case>(list, smooth_labels_choices());
     append<entropy_case>(list, entropy_choices());
@@ -74,7 +74,7 @@ inline const case_list& plain_cases() {
     append<softmax_focal_case>(list, std::vector{softmax_focal_choice()});
     append<sigmoid_focal_case>(list,
                                std::vector{sigmoid_focal_choice(), sigmoid_focal_of_labels()});
-    append<element_case>(list, std::vector{element_choice()});
+    append<element_case>(list, plain_element_choices());
     append<nll_case>(list, std::vector{nll_of_probabilities()});
     append<smooth_labels_case>(list, std::vector{smooth_labels_choice(smoothing_form::of_labels),
                                                  smooth_labels_choice(smoothing_form::of_rows),

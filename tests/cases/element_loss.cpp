@@ -1,6 +1,8 @@
 // One template of a call, whatever the elementwise loss.
 #include "tests/cases/element_loss.hpp"
 
+#include <array>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -16,7 +18,9 @@ std::vector<output> exact_element_loss(const element_choice& c, const problem& p
   std::vector<double> loss(1), losses(size), gradient(size), target_gradient(size);
   element_views<double> v;
   v.input = {p.x.data(), p.rows, p.cols};
-  v.targets = {p.g.data(), p.rows, p.cols};
+  if (c.labels) v.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
+  if (!c.labels) v.targets = {p.g.data(), p.rows, p.cols};
+  if (c.class_weights) v.positive_weights = {p.class_weights.data(), p.cols};
   if (c.weights) v.weights = {p.weights.data(), p.rows, p.cols};
   if (c.upstream_elements) v.upstream_elements = {p.upstream_elements.data(), p.rows, p.cols};
   if (c.none()) v.losses = {losses.data(), p.rows, p.cols};
@@ -44,11 +48,14 @@ std::vector<expectation> bound_element_loss(const element_choice& c, const probl
   // A sum of weights: those of a pack are added in float, each a product of two.
   const double of_divisor = c.divides_by_weights() ? 6 * a.u : 0;
   reduced_bound loss(c, divisor, real, a.u);
+  bool nothing = true;
   const double pack = culoss::detail::kPackBytes / static_cast<double>(type.bytes);
   for (std::size_t k = 0; k < p.x.size(); ++k) {
     const std::size_t row = k / static_cast<std::size_t>(p.cols);
-    const element_bound b =
-        bound_of_element(c, p.x[k], p.g[k], k % static_cast<std::size_t>(p.cols), p, a);
+    if (!c.counts(p, row)) continue;
+    nothing = false;
+    if (c.is_bad(p, row)) continue;
+    const element_bound b = bound_of_element(c, p, k, a);
     const double weight = std::fabs(c.row_weight(p, row) * c.weight(p, k));
     const double sum = c.none() ? 0 : pack * a.u * weight * b.size;  // a pack is added in float
     loss.add(e[0], k, weight * (b.loss + 3 * a.u * b.size) + 2 * a.smallest + sum);
@@ -64,7 +71,7 @@ std::vector<expectation> bound_element_loss(const element_choice& c, const probl
     set(e[1], b.by_input, b.input_slope);
     set(e[2], b.by_target, b.target_slope);
   }
-  loss.finish(e[0], p.x.empty());
+  loss.finish(e[0], nothing);
   if (c.divides_by_weights() && divisor != 0) {
     e[0].bounds[0] += of_divisor * std::fabs(e[0].values[0]);
   }
@@ -82,7 +89,8 @@ class element_invocation : public loss_call<element_invocation<T>, T> {
       : base(c, p, how),
         choice_(c),
         input_(this->matrix_input(c.input_name(), &problem::x)),
-        targets_(this->matrix_input("targets", &problem::g)),
+        targets_(c.labels ? this->add("targets", array<T>())
+                          : this->matrix_input("targets", &problem::g)),
         weights_(factors("weights", c.weights, &problem::weights)),
         upstream_(factors("upstream_elements", c.upstream_elements, &problem::upstream_elements)),
         loss_(this->template output<real>("loss", !c.none() && this->has_values() ? 1 : -1)),
@@ -117,6 +125,8 @@ class element_invocation : public loss_call<element_invocation<T>, T> {
     element_views<T> v;
     v.input = input_.memory.as_matrix();
     v.targets = targets_.memory.as_matrix();
+    if (choice_.labels) v.labels = this->labels();
+    v.positive_weights = this->class_weights().as_vector();
     v.weights = weights_.as_matrix();
     v.upstream_elements = upstream_.as_matrix();
     v.loss = loss_.as_vector();
@@ -157,6 +167,45 @@ class element_invocation : public loss_call<element_invocation<T>, T> {
 
 }  // namespace
 
+// Of a regression, targets around the input: a few at it, a few a parameter away, on and beside the
+// kinks. Of binary cross-entropy, targets at both ends and between, and probabilities likewise. Of a
+// margin, scores at its kink; rows of a class, of the background and, as the fourth, ignored ones.
+problem element_case::make(const problem_shape& shape) const {
+  problem p = make_problem(shape);
+  for (std::size_t i = 2; choice_.labels && i < p.labels.size(); i += 5) {
+    p.labels[i] = choice_.background_of(p);
+  }
+  choice_.complete(p);
+  random_numbers random(shape.seed + 29);
+  for (std::size_t k = 0; k < p.x.size(); ++k) {
+    const double between = random.uniform(), normal = random.normal();
+    const bool end = random.below(3) == 0;
+    const double sign = between < 0.5 ? 1 : -1, parameter = choice_.parameter;
+    const double away[] = {0, parameter, -parameter, normal, normal, 10 * normal, 0.01 * normal};
+    double target = end ? std::round(between) : between;
+    switch (choice_.of()) {
+      case element_choice::family::regression:
+        target = p.x[k] - away[random.below(7)];
+        break;
+      case element_choice::family::logits:
+        break;
+      case element_choice::family::probabilities:
+        p.x[k] = 1 / (1 + std::exp(-p.x[k]));
+        if (random.below(3) == 0) p.x[k] = std::round(p.x[k]);
+        break;
+      case element_choice::family::margin:
+        target = sign;
+        if (random.below(5) == 0) p.x[k] = sign * parameter;
+        break;
+    }
+    p.x[k] = round_to(p.type, p.x[k]);
+    p.g.push_back(round_to(p.type, target));
+    p.weights.push_back(static_cast<float>(0.25 + 1.5 * random.uniform()));
+    p.upstream_elements.push_back(static_cast<float>(2 * random.normal()));
+  }
+  return p;
+}
+
 std::unique_ptr<invocation> element_case::prepare(const problem& p, const execution& how) const {
   return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
     return std::make_unique<element_invocation<T>>(choice_, p, how);
@@ -165,6 +214,61 @@ std::unique_ptr<invocation> element_case::prepare(const problem& p, const execut
 
 std::vector<expectation> element_case::bound(const problem& p, space where) const {
   return bound_element_loss(choice_, p, where);
+}
+
+namespace {
+
+// The shared levels, whether each element has an upstream gradient of its own, and the levels `own`
+// that choice(at) makes a loss of.
+template <class Choice>
+void append_choices(std::vector<element_choice>& all, const std::vector<int>& own,
+                    const Choice& choice) {
+  std::vector<int> levels = kFewSharedLevels;
+  levels.push_back(2);
+  levels.insert(levels.end(), own.begin(), own.end());
+  const auto allowed = [](const combination& c) {
+    const bool elements = c[7] == 0 || (c[0] == 1 && c[3] != 2);
+    return shared_levels_allowed(few_shared_levels(c)) && elements && c[2] == 0;
+  };
+  for (const combination& c : pairwise_cover(levels, allowed)) {
+    element_choice o = choice([&c](std::size_t k) { return static_cast<std::size_t>(c[8 + k]); });
+    set_shared_levels(o, few_shared_levels(c));
+    o.upstream_elements = c[7] == 1;
+    all.push_back(o);
+  }
+}
+
+}  // namespace
+
+std::vector<element_choice> element_choices() {
+  using enum element_function;
+  std::vector<element_choice> all = plain_element_choices();
+  all.push_back(weighted_mse());
+  append_choices(all, {6, 2, 2}, [](const auto& at) {
+    const element_function functions[] = {mse, mae, huber, huber, smooth_l1, smooth_l1};
+    const float parameters[] = {1, 1, 1, 0.3f, 0.3f, 0};
+    element_choice o(functions[at(0)], parameters[at(0)]);
+    o.weights = at(1) == 1;
+    if (at(2) == 1) o.mean_over = culoss::weighted_mean::weights;
+    return o;
+  });
+  append_choices(all, {4, 2, 2}, [](const auto& at) {
+    element_choice o(at(0) == 3 ? binary_cross_entropy_probabilities : binary_cross_entropy);
+    o.smoothing = std::array{0.0f, 0.1f, 1.0f, 0.0f}[at(0)];
+    o.weights = at(1) == 1;
+    o.class_weights = at(2) == 1 && at(0) != 3;
+    return o;
+  });
+  append_choices(all, {3, 2, 2, 3}, [](const auto& at) {
+    element_choice o(at(0) == 2 ? soft_margin : hinge, at(2) == 0 ? 1 : 0.3f);
+    o.power = at(0) == 1 ? 2 : 1;
+    o.labels = at(1) == 1;
+    if (o.labels) o.name += "_of_labels";
+    const std::int64_t backgrounds[] = {culoss::hinge_options::kAfterLastClass, -1, 2};
+    o.background = backgrounds[at(3)];
+    return o;
+  });
+  return all;
 }
 
 }  // namespace culoss_test

@@ -21,6 +21,7 @@ inline std::string function_of(const loss_case& c) {
   for (const std::string f :
        {"softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy",
         "softmax_focal", "sigmoid_focal", "nll", "mse", "mae", "huber", "smooth_l1",
+        "binary_cross_entropy", "binary_cross_entropy_probabilities", "hinge", "soft_margin",
         "smooth_labels", "smooth_labels_backward", "entropy"}) {
     if (c.name().rfind(f, 0) == 0 && f.size() > longest.size()) longest = f;
   }

@@ -21,6 +21,9 @@ void check_workspaces(source& from) {
   (void)culoss::cross_entropy_workspace_bytes(rows, columns);
   (void)culoss::softmax_focal_workspace_bytes(rows, columns);
   (void)culoss::sigmoid_focal_workspace_bytes(rows, columns);
+  (void)culoss::regression_workspace_bytes(rows, columns);
+  (void)culoss::binary_cross_entropy_workspace_bytes(rows, columns);
+  (void)culoss::margin_workspace_bytes(rows, columns);
   (void)culoss::nll_workspace_bytes(rows, columns);
   (void)culoss::entropy_workspace_bytes(rows, columns);
   const culoss::similarity_shape shape{.queries = rows,

@@ -7,6 +7,8 @@ WALK = 'kernels/row_constants.hpp'
 LOSS = 'kernels/policy/element_loss.cuh'
 FOCAL = 'kernels/policy/sigmoid_focal.cuh'
 RESIDUAL = 'kernels/policy/residual.cuh'
+BINARY = 'kernels/policy/binary.cuh'
+MARGIN = 'kernels/policy/margin.cuh'
 NLL = 'kernels/policy/nll.cuh'
 SMOOTH = 'kernels/policy/smooth_labels.cuh'
 STRIDED = 'kernels/row_strided.cuh'
@@ -126,6 +128,54 @@ MUTANTS = [
            'line * (size - 0.5f * knee)', 'line * (size - knee)', 'element_loss accuracy'),
     Mutant('residual-target-sign', RESIDUAL, 'the targets\' gradient is the predictions\'',
            'slope, -slope};', 'slope, slope};', 'element_loss accuracy'),
+
+    # Binary cross-entropy.
+    Mutant('binary-positive-weight-ignored', BINARY, 'pos_weight is not used',
+           'weighted ? __ldg(pos_weight + column) : 1.0f;', '1.0f;', 'accuracy'),
+    Mutant('binary-positive-weight-beyond', BINARY, 'pos_weight is read beyond the last column',
+           'pos_weight != nullptr && column < columns;', 'pos_weight != nullptr;',
+           'accuracy.asan accuracy.watch'),
+    Mutant('binary-positive-weight-of-first', BINARY, 'pos_weight of column 0 for all',
+           '__ldg(pos_weight + column)', '__ldg(pos_weight)', 'accuracy'),
+    Mutant('binary-positive-weight-of-both', BINARY, 'pos_weight multiplies the negatives, too',
+           'negative = (1.0f - t) * keep + share;', 'negative = w * ((1.0f - t) * keep + share);',
+           'accuracy'),
+    Mutant('binary-column-unasked', BINARY, 'the column that pos_weight needs is not asked for',
+           'return pos_weight != nullptr; }', 'return false; }', 'accuracy'),
+    Mutant('binary-zero-times-infinity', BINARY, '0 times infinity at an infinite logit',
+           'weigh(positive, low + l) + weigh(negative, high + l)',
+           'positive * (low + l) + negative * (high + l)', 'element_loss'),
+    Mutant('binary-sigmoid-cancels', BINARY, '1 - p instead of sg(-x)',
+           'q = above ? e * r : r;', 'q = 1.0f - p;', 'accuracy'),
+    Mutant('binary-target-gradient-unsmoothed', BINARY, 'the factor 1 - s is left out',
+           'weigh(keep, (w - 1.0f) * l + weigh(w, low) - high)',
+           '(w - 1.0f) * l + weigh(w, low) - high', 'accuracy element_loss'),
+    Mutant('binary-logarithms-unclamped', BINARY, 'log 0 is -infinity',
+           'return l < -100.0f ? -100.0f : l; }', 'return l; }', 'element_loss accuracy'),
+    Mutant('binary-nan-clamped', BINARY, 'the logarithm of a NaN is -100',
+           'return l < -100.0f ? -100.0f : l; }', 'return fmaxf(l, -100.0f); }', 'element_loss'),
+    Mutant('binary-divides-by-zero', BINARY, 'the slope at 0 and 1 is infinite or NaN',
+           'fmaxf(p * other, 1e-12f)', 'p * other', 'element_loss accuracy'),
+    Mutant('binary-no-probability', BINARY, 'p above 1 has a slope',
+           'outside ? NAN : slope', 'slope', 'element_loss'),
+
+    # Margins.
+    Mutant('hinge-kink', MARGIN, 'the slope at the margin is that inside',
+           'const float step = z > 0.0f ? 1.0f : rest;', 'const float step = z >= 0.0f ? 1.0f : '
+           'rest;', 'element_loss'),
+    Mutant('hinge-nan-lost', MARGIN, 'a NaN is beyond the margin',
+           'z <= 0.0f ? 0.0f : z;', 'z > 0.0f ? z : 0.0f;', 'element_loss'),
+    Mutant('hinge-square-slope', MARGIN, 'the slope of the square lacks its 2',
+           'squared ? 2.0f * rest : step;', 'squared ? rest : step;', 'element_loss accuracy'),
+    Mutant('hinge-of-zero-and-infinity', MARGIN, 'a y of 0 times an infinite score is NaN',
+           'const float z = margin - weigh(y, x);', 'const float z = margin - y * x;',
+           'element_loss'),
+    Mutant('soft-margin-sign', MARGIN, 'the slope has the wrong sign',
+           '-y * (z >= 0.0f ? e * r : r), 0.0f};', 'y * (z >= 0.0f ? e * r : r), 0.0f};',
+           'element_loss accuracy'),
+    Mutant('margin-negatives-of-focal', LOSS, 'other classes of a label are 0 for every loss',
+           'column == c.column ? 1.0f : Formula::kNegative;', 'column == c.column ? 1.0f : 0.0f;',
+           'element_loss accuracy'),
 
     # NLL and label smoothing.
     Mutant('nll-sign', NLL, 'the loss of log-probabilities has the wrong sign',

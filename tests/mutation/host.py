@@ -8,6 +8,8 @@ NCE = 'host/info_nce.hpp'
 FOCAL = 'host/focal.hpp'
 ELEMENTS = 'host/element_call.hpp'
 REGRESSION = 'host/regression.hpp'
+BINARY = 'host/binary.hpp'
+MARGIN = 'host/margin.hpp'
 SOFTMAX = 'host/softmax.hpp'
 STATUS = 'host/status.cpp'
 
@@ -130,6 +132,13 @@ MUTANTS = [
     Mutant('huber-delta-unchecked', REGRESSION, 'any delta passes',
            '  if constexpr (requires { options.delta; }) v.temperature("delta", options.delta);\n',
            ''),
+    Mutant('pos-weight-unchecked', BINARY, 'pos_weight of any size passes',
+           '  v.check_if_given("pos_weight", options.pos_weight, e.input.cols, "logits.cols", '
+           'role::input);\n', ''),
+    Mutant('hinge-power-unchecked', MARGIN, 'any power passes',
+           '  v.require(options.power == 1 || options.power == 2, "power must be 1 or 2");\n', ''),
+    Mutant('labels-without-a-column', ELEMENTS, 'labels of no column pass',
+           '    v.positive(names.input, "cols", e.input.cols);\n', ''),
     Mutant('no-columns', CE, 'logits without a column pass',
            '  v.positive("logits.cols", logits.cols);\n', ''),
     Mutant('no-output', CE, 'a call for nothing passes',

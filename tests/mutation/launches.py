@@ -7,6 +7,8 @@ SOFT = 'host/cross_entropy_targets.cu'
 FOCAL = 'host/softmax_focal.cu'
 ELEMENTS = 'host/elements.hpp'
 REGRESSION = 'host/regression.cu'
+BINARY = 'host/binary.cu'
+MARGIN = 'host/margin.cu'
 NLL = 'host/nll.cu'
 SOFTMAX = 'host/softmax.cu'
 FAULTS = 'host/faults.cu'
@@ -205,6 +207,10 @@ MUTANTS = [
            'if (own_divisor && sums_weights(options)) {', 'if (false) {', 'element_loss accuracy'),
     Mutant('smooth-l1-slope', REGRESSION, '1 / beta instead of 1 / (2 beta)',
            '0.5f / o.beta', '1.0f / o.beta', 'element_loss accuracy'),
+    Mutant('binary-smoothing-not-passed', BINARY, 'targets are not smoothed',
+           '1.0f - o.label_smoothing, 0.5f * o.label_smoothing};', '1.0f, 0.0f};', 'accuracy'),
+    Mutant('hinge-power-not-passed', MARGIN, 'the square is not taken',
+           'return {o.margin, o.power == 2};', 'return {o.margin, false};', 'accuracy'),
     Mutant('huber-line', REGRESSION, 'the slope of huber is that of smooth L1',
            'return {o.delta, 0.5f, o.delta};', 'return {o.delta, 0.5f, 1.0f};',
            'element_loss accuracy'),

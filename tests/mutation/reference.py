@@ -10,6 +10,8 @@ VIEWS = 'host/reference/views.hpp'
 FOCAL = 'host/reference/focal.hpp'
 ELEMENTS = 'host/reference/elements.hpp'
 REGRESSION = 'host/reference/regression.hpp'
+BINARY = 'host/reference/binary.hpp'
+MARGIN = 'host/reference/margin.hpp'
 DIVERGENCE = 'host/reference/divergence.hpp'
 NLL = 'host/reference/nll.hpp'
 SOFTMAX = 'host/reference/softmax.hpp'
@@ -130,6 +132,14 @@ MUTANTS = [
            'delta * (size - delta / 2);', 'delta * (size - delta);'),
     Mutant('reference-smooth-l1-slope', REGRESSION, 'the slope is not divided by beta',
            'std::fabs(e) < beta ? e / beta : sign(e);', 'std::fabs(e) < beta ? e : sign(e);'),
+    Mutant('reference-binary-smoothing', BINARY, 'targets move towards 1 instead of 1/2',
+           'return t * (1 - smoothing) + smoothing / 2;', 'return t * (1 - smoothing) + smoothing;'),
+    Mutant('reference-binary-clamp', BINARY, 'logarithms are not clamped',
+           'std::real(log) < -100 ? S(-100) : log;', 'log;'),
+    Mutant('reference-hinge-kink', MARGIN, 'the slope at the margin is that inside',
+           'if (!(z > 0)) return z <= 0 ? 0 : z;', 'if (!(z >= 0)) return z <= 0 ? 0 : z;'),
+    Mutant('reference-soft-margin', MARGIN, 'the loss of the other sign',
+           'return softplus(-weighted(y, x));', 'return softplus(weighted(y, x));'),
     Mutant('reference-element-weights', ELEMENTS, 'weights are not in the gradient',
            'const double scale = weight * (upstream', 'const double scale = 1 * (upstream'),
     Mutant('reference-weight-sum', ELEMENTS, 'row weights are not in the divisor',
