@@ -24,28 +24,10 @@ const split_digit_images& data() {
 
 using weights = std::vector<double>;  // [kPixels, kDimension]
 
-weights random_projection() {
-  random_numbers random(17);
-  weights w(kPixels * kDimension);
-  for (double& v : w) v = random.normal() / std::sqrt(static_cast<double>(kPixels));
-  return w;
-}
-
-std::vector<double> embed(const std::vector<double>& pixels, const weights& w) {
-  std::vector<double> e(pixels.size() / kPixels * kDimension);
-  for (std::size_t i = 0; i < pixels.size(); ++i) {
-    if (pixels[i] == 0) continue;
-    const std::size_t row = i / kPixels * kDimension, pixel = i % kPixels * kDimension;
-    for (std::size_t d = 0; d < kDimension; ++d) e[row + d] += pixels[i] * w[pixel + d];
-  }
-  for (double& v : e) v = round_to(element::float32, v);
-  return e;
-}
-
 // Of the held-out digits, how many have their nearest training digit's class, by cosine.
 double accuracy(const weights& w) {
   const auto unit = [&](const digit_images& d) {
-    std::vector<double> e = embed(d.pixels, w);
+    std::vector<double> e = embed(d.pixels, w, kDimension);
     for (std::size_t i = 0; i < e.size(); i += kDimension) {
       double norm = 0;
       for (std::size_t k = i; k < i + kDimension; ++k) norm += e[k] * e[k];
@@ -74,7 +56,7 @@ double accuracy(const weights& w) {
 }
 
 struct training {
-  weights w = random_projection();
+  weights w = random_projection(kDimension);
   std::vector<double> losses, bounds;  // of a loss: where the run is `off`
 };
 
@@ -104,7 +86,7 @@ training train(space where, element type, bool off = false) {
       pixels.insert(pixels.end(), first, first + kPixels);
       p.labels[i] = d.labels[which];
     }
-    p.z = embed(pixels, t.w);
+    p.z = embed(pixels, t.w, kDimension);
     for (double& v : p.z) v = round_to(type, v);
     call->write(p);
     similarity_results r = call->read(call->launch());
@@ -137,7 +119,7 @@ class self_similarity_digits : public on_each_space {};
 
 TEST_P(self_similarity_digits, classes_are_told_apart_by_their_neighbors) {
   ASSERT_EQ(data().held_out.rows(), 359u);
-  const double untrained = accuracy(random_projection());
+  const double untrained = accuracy(random_projection(kDimension));
   const training t = train(GetParam(), element::float32);
   const double trained = accuracy(t.w);
   std::printf(

@@ -124,6 +124,15 @@ TEST_P(self_similarity_edge, a_row_is_not_compared_with_itself) {
                 std::vector<double>(8, std::log(7.0)));
 }
 
+// Row 0 is as similar to row 1 as to its other view, row 3, which is not as similar to row 1; row 4
+// is as similar to rows 0 and 3 as to its own.
+TEST_P(self_similarity_edge, ties_go_to_the_lowest_row) {
+  self_choice c = of_each_row(self_loss::nt_xent);
+  c.normalize = false;
+  const std::vector<double> z = {1, 0, 0, 1, -1, 0, 0, 0, -5, 1, 1, 0, 0, 0, 5, 0, 0, -5};
+  EXPECT_EQ(run_here(c, numbers_of(element::float32, 3, z, 0))["correct"], std::vector<double>{3});
+}
+
 // The two views are the same unit vector, all others orthogonal: log(1 + (M - 2) exp(-s)).
 TEST_P(self_similarity_edge, equal_views_of_orthogonal_items_have_a_closed_form) {
   constexpr std::int64_t kItems = 40;

@@ -21,8 +21,8 @@ struct planned {
 };
 std::vector<planned> planned_calls() {
   const self_choice pairs{.masked = true}, groups{.which = self_loss::sup_con};
-  return {{pairs, {.rows = 1100, .dimension = 16}},
-          {groups, {.type = element::bfloat16, .rows = 1157, .dimension = 12, .labels = 40}}};
+  return {{pairs, {.rows = 1060, .dimension = 8}},
+          {groups, {.type = element::bfloat16, .rows = 661, .dimension = 12, .labels = 40}}};
 }
 
 class self_similarity_plan : public ::testing::Test {

@@ -77,6 +77,9 @@ LIKELY_KILLERS = [
 # The source that a bug of a header is first planted in alone: it compiles fast, and takes most of
 # what the header has.
 FIRST_SOURCES = [
+    ('host/self_s*', 'host/self_similarity.cu'),
+    ('kernels/policy/self_similarity.cuh', 'host/self_similarity.cu'),
+    ('kernels/similarity_positives.cuh', 'host/self_similarity.cu'),
     ('host/labeled_rows.cu', 'host/labeled_rows.cu'),
     ('kernels/policy/cross_entropy.cuh', 'host/labeled_rows.cu'),
     ('kernels/policy/cross_entropy_targets.cuh', 'host/cross_entropy_targets.cu'),
