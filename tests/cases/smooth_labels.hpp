@@ -109,7 +109,8 @@ class smooth_labels_case : public loss_case {
       const std::size_t row = k / static_cast<std::size_t>(p.cols);
       if (!choice_.counts(p, row) || !std::isfinite(values[k])) continue;
       const double q = choice_.labels ? 1 : std::fabs(p.x[k]);
-      const double size = (1 - choice_.smoothing) * q + share;
+      const double kept = 1 - choice_.smoothing;
+      const double size = (kept == 0 ? 0 : kept * q) + share;
       e.bounds[k] = size == 0 ? 0 : 4 * a.u * size + type.rounding(values[k]);
     }
     return {e};

@@ -34,7 +34,7 @@ MUTANTS = [
            'part[e] = loss[h + e];', 'part[e] = loss[e];', 'accuracy'),
     Mutant('losses-taken-as-aligned', ELEMENTS, 'losses are written in 16 bytes at any address',
            'out.store_columns(at + h, part, (out.head() + at + h) % kFloats == 0);',
-           'out.store_columns(at + h, part, true);', 'aliasing accuracy'),
+           'out.store_columns(at + h, part, true);', 'widths'),
     Mutant('last-span-of-a-block', ELEMENTS, 'a block leaves its last spans out',
            'span < end; span += kWarps) {', 'span + kWarps < end; span += kWarps) {', 'accuracy'),
     Mutant('block-sums-race', ELEMENTS, 'all blocks store their sum in one place',

@@ -196,12 +196,13 @@ class Planted:
         if not new:
             return None
         words = [new.get(w, w) for w in self.build.commands[name] if w not in (':', '&&')]
-        at = words.index('-o')
-        words[at + 1] = self.folder / pathlib.Path(name).name
-        # Before the library, whose own then count no more.
-        words[at:at] = ['-Wl,--allow-multiple-definition', *(new[o] for o in members if o in new)]
+        out = words[words.index('-o') + 1] = self.folder / pathlib.Path(name).name
+        # Before all others: of what several define, inline functions too, the first one counts.
+        first = next(i for i, word in enumerate(words) if str(word).endswith('.o'))
+        words[first:first] = ['-Wl,--allow-multiple-definition',
+                              *(new[o] for o in members if o in new)]
         self.run(words)
-        return words[words.index('-o') + 1]
+        return out
 
     def concerns(self, o):
         made_of = self.build.includes().get(o, ())
