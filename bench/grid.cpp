@@ -41,6 +41,10 @@ std::string sweep_row::name() const {
     return name + "/n:" + std::to_string(rows / inner) + "/cols:" + std::to_string(cols) +
            "/inner:" + std::to_string(inner) + "/" + name_of(state);
   }
+  if (loss == loss::info_nce_own) {
+    return name + "/rows:" + std::to_string(rows) + "/negatives:" + std::to_string(negatives) +
+           "/dim:" + std::to_string(dimension) + "/" + name_of(state);
+  }
   if (!over_similarities()) {
     return name + "/rows:" + std::to_string(rows) + "/cols:" + std::to_string(cols) + "/" +
            name_of(state);
@@ -64,6 +68,10 @@ std::size_t sweep_row::floor_bytes() const {
   const auto matrices = static_cast<std::size_t>(matrices_read(*this) + matrices_written(*this));
   std::size_t bytes = matrices * matrix_bytes();
   if (loss == loss::nll) bytes += kSector * n;
+  if (loss == loss::info_nce_own) {  // the query, its positive, its gradient
+    const std::size_t vectors = mode == mode::fused ? 3 : 2;
+    bytes += vectors * matrix_bytes() / static_cast<std::size_t>(negatives);
+  }
   if (of.labels) bytes += sizeof(std::int64_t) * n;
   if (of.class_weights) bytes += sizeof(float) * static_cast<std::size_t>(cols);
   if (gives_loss(*this)) bytes += real * (of.entropy ? n + 1 : 1);

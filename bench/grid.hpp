@@ -19,8 +19,8 @@ using culoss_test::element;
 // smoothing to softcap, one option; all, these, class weights and the output of the entropy;
 // targets, against probabilities. strided: classes are not innermost. smooth_targets: of rows.
 // info_nce: in the batch, and against the negatives where there are some; info_nce_queue: against
-// the negatives alone. batch_hard: mined_triplet of a batch. nt_xent, sup_con: rows are all
-// embeddings, cols as many.
+// the negatives alone; info_nce_own: against negatives of each row's own, a loss of rows.
+// batch_hard: mined_triplet of a batch. nt_xent, sup_con: rows are all embeddings, cols as many.
 enum class loss {
   cross_entropy,
   cross_entropy_smoothing,
@@ -45,6 +45,7 @@ enum class loss {
   entropy_logits,
   softmax,
   log_softmax,
+  info_nce_own,
   info_nce,
   info_nce_queue,
   clip,
@@ -86,6 +87,7 @@ struct sweep_row {
   culoss::bench::room room = room::none;
 
   // cross_entropy/fused/bf16/rows:8192/cols:128256/cold
+  // info_nce_own/fused/bf16/rows:8192/negatives:64/dim:512/cold, where cols are negatives * dim
   // cross_entropy_strided/fused/bf16/n:8/cols:19/inner:262144/cold
   // clip/fused/bf16/batch:32768/negatives:0/dim:768/best
   std::string name() const;

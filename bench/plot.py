@@ -215,6 +215,8 @@ PEER_MARKS = {"torch eager": "x", "torch.compile": "+"}
 def size(row):
     inner = row.get("inner", 0)
     sizes = (row["rows"] // inner, row["cols"], inner) if inner else (row["rows"], row["cols"])
+    if row.get("negatives", 0):  # of each row's own
+        sizes = row["rows"], row["negatives"], row["dimension"]
     return " x ".join(f"{n:,}" for n in sizes)
 
 

@@ -64,6 +64,9 @@ void write_sizes(std::ostream& to, const sweep_row& row) {
   if (!row.over_similarities()) {
     to << "\"rows\": " << row.rows << ", \"cols\": " << row.cols;
     if (row.inner > 0) to << ", \"inner\": " << row.inner;
+    if (row.negatives > 0) {
+      to << ", \"negatives\": " << row.negatives << ", \"dimension\": " << row.dimension;
+    }
     to << ", \"state\": \"" << name_of(row.state) << "\"";
     return;
   }

@@ -1,6 +1,7 @@
 // The rows of the sweep over losses of rows and elements.
 #include "bench/row_grid.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace culoss::bench {
@@ -134,6 +135,47 @@ void append_losses(std::vector<block>& blocks, const loss_sizes& s,
   add({smooth_targets}, kSoftmaxModes, s.one_width, s.rows);
 }
 
+// Negatives of each row's own, of an embedding's width: what a row reads and writes grows with their
+// number.
+std::vector<sweep_row> own_negatives(const std::vector<element>& types,
+                                     const std::vector<std::int64_t>& dimensions,
+                                     const std::vector<std::int64_t>& counts, std::int64_t elements,
+                                     cache_state state) {
+  std::vector<sweep_row> all;
+  for (const element type : types) {
+    for (const std::int64_t dimension : dimensions) {
+      for (const std::int64_t count : counts) {
+        for (const mode m : {mode::fused, mode::forward}) {
+          sweep_row row{.loss = loss::info_nce_own, .mode = m, .type = type};
+          row.negatives = count;
+          row.dimension = dimension;
+          row.cols = count * dimension;
+          row.rows = std::max<std::int64_t>(1, elements / row.cols);
+          row.state = state;
+          all.push_back(row);
+        }
+      }
+    }
+  }
+  return all;
+}
+std::vector<sweep_row> own_negatives(form wanted, bool on_device) {
+  const std::vector<element> types{element::bfloat16, element::float32, element::float16};
+  const std::vector<element> narrow{element::bfloat16}, single{element::float32};
+  if (wanted == form::smoke) {
+    return own_negatives({element::bfloat16, element::float32}, {24}, {3, 70}, 4096,
+                         cache_state::hot);
+  }
+  if (!on_device) return own_negatives(single, {128}, {1, 16, 256}, 1 << 16, cache_state::hot);
+  if (wanted == form::full) {
+    return own_negatives(types, {128, 512, 768},
+                         {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096}, std::int64_t{1} << 28,
+                         cache_state::cold);
+  }
+  return own_negatives(narrow, {512}, {1, 4, 16, 64, 256, 1024}, std::int64_t{1} << 28,
+                       cache_state::cold);
+}
+
 std::vector<block> cuda_blocks(form wanted) {
   const std::vector<element> types{element::bfloat16, element::float32, element::float16};
   const std::vector<element> bf16{element::bfloat16};
@@ -198,6 +240,8 @@ std::vector<sweep_row> row_loss_rows(form wanted, const device_description& on) 
     const std::vector<sweep_row> rows = rows_of(b);
     all.insert(all.end(), rows.begin(), rows.end());
   }
+  const std::vector<sweep_row> own = own_negatives(wanted, on.cuda);
+  all.insert(all.end(), own.begin(), own.end());
   return all;
 }
 

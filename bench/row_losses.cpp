@@ -44,6 +44,7 @@ constexpr row_loss kLosses[] = {
     {.name = "entropy_logits", .inputs = 1, .labels = false},
     {.name = "softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "log_softmax", .inputs = 1, .labels = false, .scalar = false},
+    {.name = "info_nce_own", .inputs = 1, .labels = false},
 };
 
 culoss_test::element_choice element_choice_of(loss which) {

@@ -293,6 +293,7 @@ std::unique_ptr<operation> make_operation(const sweep_row& row, data_pool& pool)
   if (row.with_itself()) return make_self_similarity(row, pool);
   if (row.loss == loss::siglip) return make_siglip(row, pool);
   if (row.over_similarities()) return make_similarity(row, pool);
+  if (row.loss == loss::info_nce_own) return make_own_negatives(row, pool);
   if (regions_of({row}, pool.on().description())[kUniforms] > 0) pool.hold(kUniforms, row.type);
   return make_row_operation(row, pool);
 }

@@ -16,10 +16,10 @@ void set_mask_and_margin(similarity_problem<T>& p, const Options& options) noexc
 
 template <class T>
 status info_nce_of(const cuda& where, const matrix<const T>& queries, const matrix<const T>& keys,
-                   const matrix<const T>& negatives, const info_nce_outputs<T>& out,
-                   const info_nce_options& options) noexcept {
+                   const matrix<const T>& negatives, const matrix<const T>& row_negatives,
+                   const info_nce_outputs<T>& out, const info_nce_options& options) noexcept {
   constexpr const char* kFunction = "info_nce";
-  status s = check_info_nce(where, queries, keys, negatives, out, options);
+  status s = check_info_nce(where, queries, keys, negatives, row_negatives, out, options);
   if (s.ok()) s = check_blas(kFunction, where);
   device_context context;
   if (s.ok()) s = open(kFunction, where, context);
@@ -31,14 +31,17 @@ status info_nce_of(const cuda& where, const matrix<const T>& queries, const matr
   p.offset = options.positive_offset;
   p.query_ids = options.query_ids.data;
   p.segments[0] = {keys, out.grad_keys, options.key_ids.data, true, options.in_batch, 0, 0};
+  const auto index = [](std::int64_t i) {  // a call with more columns is refused
+    return static_cast<int>(std::min<std::int64_t>(i, INT32_MAX));
+  };
   const std::int64_t columns = options.in_batch ? keys.rows : queries.rows;
-  p.segments[1] = {negatives,
-                   out.grad_negatives,
-                   options.negative_ids.data,
-                   false,
-                   true,
-                   static_cast<int>(std::min<std::int64_t>(columns, INT32_MAX)),
-                   options.in_batch ? keys.rows : 0};
+  p.segments[1] = {negatives, out.grad_negatives, options.negative_ids.data,       false,
+                   true,      index(columns),     options.in_batch ? keys.rows : 0};
+  p.row_negatives = row_negatives;
+  p.grad_row_negatives = out.grad_row_negatives;
+  p.of_a_row = negatives_of_a_row(queries, row_negatives);
+  p.first_row_index = index(columns + negatives.rows);
+  p.first_row_masked = p.segments[1].first_masked + negatives.rows;
   set_options(p, options, out.loss);
   set_mask_and_margin(p, options);
   p.grad_scale = out.grad_scale.data;
@@ -76,6 +79,7 @@ similarity_extent extent_of(const similarity_shape& shape, bool symmetric) noexc
   similarity_extent e;
   e.rows = shape.queries;
   e.dimension = shape.dimension;
+  e.of_a_row = symmetric ? 0 : shape.row_negatives;
   e.keys[0] = e.widths[0] = shape.keys;
   e.keys[1] = e.widths[1] = symmetric ? 0 : shape.negatives;
   e.key_gradients[0] = shape.gradients;
@@ -99,17 +103,32 @@ similarity_workspace clip_workspace(const similarity_shape& shape) noexcept {
 status info_nce(const cuda& where, matrix<const float> queries, matrix<const float> keys,
                 matrix<const float> negatives, const info_nce_outputs<float>& outputs,
                 const info_nce_options& options) noexcept {
-  return info_nce_of(where, queries, keys, negatives, outputs, options);
+  return info_nce_of(where, queries, keys, negatives, {}, outputs, options);
+}
+status info_nce(const cuda& where, matrix<const float> queries, matrix<const float> keys,
+                matrix<const float> negatives, matrix<const float> row_negatives,
+                const info_nce_outputs<float>& outputs, const info_nce_options& options) noexcept {
+  return info_nce_of(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 status info_nce(const cuda& where, matrix<const half> queries, matrix<const half> keys,
                 matrix<const half> negatives, const info_nce_outputs<half>& outputs,
                 const info_nce_options& options) noexcept {
-  return info_nce_of(where, queries, keys, negatives, outputs, options);
+  return info_nce_of(where, queries, keys, negatives, {}, outputs, options);
+}
+status info_nce(const cuda& where, matrix<const half> queries, matrix<const half> keys,
+                matrix<const half> negatives, matrix<const half> row_negatives,
+                const info_nce_outputs<half>& outputs, const info_nce_options& options) noexcept {
+  return info_nce_of(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 status info_nce(const cuda& where, matrix<const bf16> queries, matrix<const bf16> keys,
                 matrix<const bf16> negatives, const info_nce_outputs<bf16>& outputs,
                 const info_nce_options& options) noexcept {
-  return info_nce_of(where, queries, keys, negatives, outputs, options);
+  return info_nce_of(where, queries, keys, negatives, {}, outputs, options);
+}
+status info_nce(const cuda& where, matrix<const bf16> queries, matrix<const bf16> keys,
+                matrix<const bf16> negatives, matrix<const bf16> row_negatives,
+                const info_nce_outputs<bf16>& outputs, const info_nce_options& options) noexcept {
+  return info_nce_of(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 
 status clip(const cuda& where, matrix<const float> images, matrix<const float> texts,

@@ -74,10 +74,17 @@ void check_gradient(validator& v, const char* name, const gradient_matrix<T>& g,
             "accumulate is set, but a gradient is not float: it would be rounded again and again");
 }
 
+// How many negatives of their own the rows have.
+template <class T>
+std::int64_t negatives_of_a_row(const matrix<const T>& queries,
+                                const matrix<const T>& row_negatives) noexcept {
+  return queries.rows > 0 ? row_negatives.rows / queries.rows : 0;
+}
+
 template <class Where, class T>
 status check_info_nce(const Where& where, const matrix<const T>& queries,
                       const matrix<const T>& keys, const matrix<const T>& negatives,
-                      const info_nce_outputs<T>& outputs,
+                      const matrix<const T>& row_negatives, const info_nce_outputs<T>& outputs,
                       const info_nce_options& options) noexcept {
   validator v("info_nce");
   v.check(where);
@@ -91,6 +98,12 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
     v.equal("negatives", "cols", negatives.cols, "queries", "cols", queries.cols);
   }
   const std::int64_t rows = queries.rows;
+  const bool has_row_negatives = !row_negatives.empty();
+  if (has_row_negatives) {
+    v.check("row_negatives", row_negatives, role::input);
+    v.equal("row_negatives", "cols", row_negatives.cols, "queries", "cols", queries.cols);
+    v.multiple("row_negatives", "rows", row_negatives.rows, "queries", "rows", rows);
+  }
   v.positives(options.positive_offset, rows, keys.rows);
   check_similarity_options(v, rows, options);
   check_margin(v, options.margin);
@@ -108,10 +121,17 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
   }
   v.require(masked || rows == 0 || (options.key_ids.empty() && options.negative_ids.empty()),
             "key_ids or negative_ids are given, but query_ids are not");
-  check_mask(
-      v, options.mask, "queries", rows,
-      options.in_batch ? sum_of(keys.rows, negatives.rows) : negatives.rows,
-      options.in_batch ? "keys.rows + negatives.rows" : "negatives.rows, as in_batch is false");
+  const std::int64_t of_a_row = negatives_of_a_row(queries, row_negatives);
+  if (options.in_batch) {
+    check_mask(v, options.mask, "queries", rows,
+               sum_of(sum_of(keys.rows, negatives.rows), of_a_row),
+               has_row_negatives ? "keys.rows + negatives.rows + negatives of a row"
+                                 : "keys.rows + negatives.rows");
+  } else {
+    check_mask(v, options.mask, "queries", rows, sum_of(negatives.rows, of_a_row),
+               has_row_negatives ? "negatives.rows + negatives of a row, as in_batch is false"
+                                 : "negatives.rows, as in_batch is false");
+  }
   if (options.reduction == reduction::none) {
     v.check_if_given("loss", outputs.loss, rows, "queries.rows, as reduction is none",
                      role::output);
@@ -124,13 +144,17 @@ status check_info_nce(const Where& where, const matrix<const T>& queries,
             "grad_negatives is given, but negatives are not");
   check_gradient(v, "grad_negatives", outputs.grad_negatives, "negatives", negatives,
                  options.accumulate);
+  v.require(has_row_negatives || outputs.grad_row_negatives.empty(),
+            "grad_row_negatives is given, but row_negatives are not");
+  check_gradient(v, "grad_row_negatives", outputs.grad_row_negatives, "row_negatives",
+                 row_negatives, options.accumulate);
   v.check_if_given("grad_scale", outputs.grad_scale, 1, "it is one number", role::output);
   v.check_if_given("correct", outputs.correct, 1, "it is one count", role::output);
   v.check_if_given("rows_counted", outputs.rows_counted, 1, "it is one count", role::output);
   v.require(rows == 0 || !outputs.loss.empty() || !outputs.grad_queries.empty() ||
                 !outputs.grad_keys.empty() || !outputs.grad_negatives.empty() ||
-                !outputs.grad_scale.empty() || !outputs.correct.empty() ||
-                !outputs.rows_counted.empty(),
+                !outputs.grad_row_negatives.empty() || !outputs.grad_scale.empty() ||
+                !outputs.correct.empty() || !outputs.rows_counted.empty(),
             "no output is given");
   return v.finish();
 }

@@ -73,12 +73,27 @@ status info_nce(const cuda&, matrix<const float>, matrix<const float>, matrix<co
                 const info_nce_outputs<float>&, const info_nce_options&) noexcept {
   return without_cuda("info_nce");
 }
+status info_nce(const cuda&, matrix<const float>, matrix<const float>, matrix<const float>,
+                matrix<const float>, const info_nce_outputs<float>&,
+                const info_nce_options&) noexcept {
+  return without_cuda("info_nce");
+}
 status info_nce(const cuda&, matrix<const half>, matrix<const half>, matrix<const half>,
                 const info_nce_outputs<half>&, const info_nce_options&) noexcept {
   return without_cuda("info_nce");
 }
+status info_nce(const cuda&, matrix<const half>, matrix<const half>, matrix<const half>,
+                matrix<const half>, const info_nce_outputs<half>&,
+                const info_nce_options&) noexcept {
+  return without_cuda("info_nce");
+}
 status info_nce(const cuda&, matrix<const bf16>, matrix<const bf16>, matrix<const bf16>,
                 const info_nce_outputs<bf16>&, const info_nce_options&) noexcept {
+  return without_cuda("info_nce");
+}
+status info_nce(const cuda&, matrix<const bf16>, matrix<const bf16>, matrix<const bf16>,
+                matrix<const bf16>, const info_nce_outputs<bf16>&,
+                const info_nce_options&) noexcept {
   return without_cuda("info_nce");
 }
 

@@ -8,8 +8,8 @@
 #include "host/similarity_plan.hpp"
 #include "host/workspace.hpp"
 #include "kernels/embedding_rows.cuh"
-#include "kernels/policy/info_nce.cuh"
 #include "kernels/policy/siglip.cuh"
+#include "kernels/row_negatives.cuh"
 #include "kernels/similarity_kept.cuh"
 
 namespace culoss::detail {
@@ -33,7 +33,13 @@ struct similarity_problem {
   matrix<const T> queries;
   gradient_matrix<T> grad_queries;
   key_segment<T> segments[2];
-  std::int64_t offset = 0;  // of the positives
+  // Negatives of each row's own: row i's k-th is row i * of_a_row + k.
+  matrix<const T> row_negatives = {};
+  gradient_matrix<T> grad_row_negatives = {};
+  std::int64_t of_a_row = 0;
+  int first_row_index = 0;            // of a row's first one among its columns
+  std::int64_t first_row_masked = 0;  // and in the mask
+  std::int64_t offset = 0;            // of the positives
   bool symmetric = false;
   bool pairs = false;    // each pair has a loss of its own: no statistics
   bool self = false;     // the queries are the keys: see self_sweep.hpp
@@ -63,6 +69,7 @@ struct similarity_memory;
 struct similarity_extent {
   using memory = similarity_memory;
   std::int64_t rows = 0, dimension = 0;
+  std::int64_t of_a_row = 0;    // negatives of each row's own
   std::int64_t keys[2] = {};    // of the segments
   std::int64_t widths[2] = {};  // columns of similarities
   bool key_gradients[2] = {};
@@ -99,7 +106,8 @@ struct similarity_memory {
   kernels::pair_sums *pair_sums, *pair_partials;
   float *targets, *row_loss, *row_scale, *row_bias;
   unsigned char *row_correct, *col_correct;
-  float* s;       // similarities: of a tile, or of a panel that is kept whole
+  float2* row_scores;  // of a panel's own negatives, or null
+  float* s;            // similarities: of a tile, or of a panel that is kept whole
   void* g;        // their gradient; under kept, of a whole panel, and their exponentials before
   float* shifts;  // of those: [columns / 256][rows of a panel]
   float* du;      // float gradient of a panel's queries
@@ -142,6 +150,9 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   m.pair_partials = c.take<kernels::pair_sums>(e.pairs ? partials : 0);
   m.col_partials = c.take<kernels::side_state>(
       e.symmetric ? blocks * std::min(round_up(plan.cols, 8), kColumnSlice) : 0);
+  const bool keeps_scores = e.of_a_row > 0 && !row_scores_on_chip(e.of_a_row);
+  float2* const row_scores = c.take<float2>(keeps_scores ? plan.rows * e.of_a_row : 0);
+  m.row_scores = keeps_scores ? row_scores : nullptr;
   const bool kept = plan.kind == similarity_plan::kept;
   m.s = c.take<float>(plan.tile_rows * (plan.whole ? columns : plan.cols));
   const std::int64_t of_gradient = kept ? columns : plan.cols;
@@ -217,6 +228,7 @@ class similarity_sweep {
     similarity_extent e;
     e.rows = p_.queries.rows;
     e.dimension = p_.queries.cols;
+    e.of_a_row = p_.of_a_row;
     for (int i = 0; i < 2; ++i) {
       e.keys[i] = p_.segments[i].keys.rows;
       e.widths[i] = p_.segments[i].width();
@@ -238,7 +250,10 @@ class similarity_sweep {
     if (!s.ok()) return s;
     s = begin();
     if (s.ok() && !p_.segments[0].swept) s = begin_pairs();
-    const bool at_once = plan_.kind == similarity_plan::one_visit || is_kept();
+    // Rows are finished with their panel, unless the columns are normalized too.
+    const bool recomputes = plan_.kind == similarity_plan::recompute;
+    const bool at_once =
+        plan_.kind == similarity_plan::one_visit || is_kept() || (recomputes && !p_.symmetric);
     for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) {
       // Tiles are as high as the panel, or the panel is all rows.
       of_a_panel_ = plan_.tile_rows;
@@ -249,7 +264,7 @@ class similarity_sweep {
       if (s.ok() && p_.symmetric && row + plan_.rows >= rows()) s = finish_rows(0, rows());
       if (s.ok() && at_once) s = gradients(row);
     }
-    if (plan_.kind == similarity_plan::recompute) {
+    if (recomputes && !at_once) {
       for (std::int64_t row = 0; row < rows() && s.ok(); row += plan_.rows) s = gradients(row);
     }
     if (s.ok()) s = finish_keys();
@@ -489,20 +504,59 @@ class similarity_sweep {
     return a;
   }
   status finish_rows(std::int64_t begin, std::int64_t end) noexcept {
+    if (p_.of_a_row > 0) return finish_row_negatives(finishing(begin, end));
     return launch(context_, kernels::finish_rows<kernels::kFoldThreads>,
                   blocks_of(end - begin, kernels::kFoldThreads), kernels::kFoldThreads, 0,
                   finishing(begin, end));
+  }
+
+  // The same, with the rows' own negatives and their gradients; du begins with what they give.
+  status finish_row_negatives(const kernels::finish_arguments& finish) noexcept {
+    const gradient_matrix<T>& g = p_.grad_row_negatives;
+    const matrix<const T>& n = p_.row_negatives;
+    constexpr int kBytes = static_cast<int>(sizeof(T));
+    const bool wants_queries = !p_.grad_queries.empty();
+    const row_negatives_plan plan = plan_row_negatives(context_.capability, p_.of_a_row, n.cols,
+                                                       kBytes, wants_queries || !g.empty());
+    const auto aligned = [](const void* data, std::int64_t ld, std::int64_t bytes) {
+      return reinterpret_cast<std::uintptr_t>(data) % kPackBytes == 0 &&
+             ld * bytes % kPackBytes == 0;
+    };
+    kernels::row_negatives_arguments<T> a{};
+    a.finish = finish;
+    a.team = {plan.team,           plan.group, plan.across, plan.packs,
+              plan.shared_of_team, plan.sums,  plan.scores};
+    a.queries = stream_of(p_.queries);
+    a.negatives = stream_of(n);
+    a.count = static_cast<int>(p_.of_a_row);
+    a.dimension = dimension();
+    a.mask = p_.mask.data == nullptr ? nullptr : p_.mask.data + p_.first_row_masked;
+    a.mask_ld = p_.mask.ld;
+    a.first_index = p_.first_row_index;
+    a.scores = m_.row_scores;
+    a.du = wants_queries ? m_.du : nullptr;
+    a.gradient = g.data;
+    a.gradient_ld = g.ld;
+    a.wide = g.wide;
+    a.accumulate = p_.accumulate;
+    a.queries_aligned = aligned(p_.queries.data, p_.queries.ld, kBytes);
+    a.negatives_aligned = aligned(n.data, n.ld, kBytes);
+    a.gradient_aligned = aligned(g.data, g.ld, g.wide ? 4 : kBytes);
+    const int teams = plan.threads / plan.team;
+    const dynamic_shared shared{plan.shared_bytes, shared_limit(context_.capability)};
+    return launch(context_,
+                  plan.on_chip ? kernels::row_negatives<T, true> : kernels::row_negatives<T, false>,
+                  blocks_of(finish.end - finish.begin, teams), plan.threads, shared, a);
   }
 
   // A panel's similarities to gradients: du whole, its part of dv.
   status gradients(std::int64_t row) noexcept {
     const std::int64_t n = panel(row);
     const bool wants_queries = !p_.grad_queries.empty();
-    bool started = false;
+    bool started = p_.of_a_row > 0 && wants_queries;
     status s;
     if (!p_.segments[0].swept) {
       const bool wants_keys = !p_.segments[0].gradient.empty();
-      started = true;
       s = launch(context_, kernels::pair_gradient<T>, blocks_of(n, kernels::kEmbeddingRows),
                  kernels::kEmbeddingThreads, 0, rows_of(p_.queries, row),
                  rows_of(p_.segments[0].keys, row + p_.offset), static_cast<long long>(n),
@@ -510,8 +564,9 @@ class similarity_sweep {
                  static_cast<const kernels::call_numbers*>(m_.numbers),
                  static_cast<const kernels::side_coefficients*>(m_.row_coefficients + row),
                  wants_queries ? m_.du : nullptr,
-                 wants_keys ? m_.dv[0] + (row + p_.offset) * dimension() : nullptr);
+                 wants_keys ? m_.dv[0] + (row + p_.offset) * dimension() : nullptr, started);
       if (!s.ok()) return s;
+      started = true;
     }
     const auto visit = [&](int segment, std::int64_t col, std::int64_t cols, float* sim,
                            std::int64_t ld) noexcept {

@@ -30,7 +30,7 @@ status check_sizes(const device_context& context, const similarity_problem<T>& p
                    "%s is %lld, the kernels take at most %lld", what, static_cast<long long>(value),
                    static_cast<long long>(kMost));
   };
-  std::int64_t columns = 0;
+  std::int64_t columns = p.of_a_row;
   for (const auto& s : p.segments) {
     columns += s.keys.rows;
     if (s.keys.ld > kMost) return too_large("the pitch of keys or negatives", s.keys.ld);
@@ -87,7 +87,8 @@ inline bool possible(const similarity_shape& s) noexcept {
   if (s.plan == similarity_plan::forward_only && gradients) return false;
   const auto exist = [&](std::int64_t rows) { return rows >= 0 && rows <= kMost / s.dimension; };
   return s.dimension > 0 && s.dimension <= kMost && s.element_bytes > 0 && exist(s.queries) &&
-         exist(s.keys) && exist(s.negatives);
+         exist(s.keys) && exist(s.negatives) && exist(s.row_negatives) &&
+         (s.row_negatives == 0 || s.queries <= kMost / s.dimension / s.row_negatives);
 }
 
 }  // namespace culoss::detail

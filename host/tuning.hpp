@@ -90,6 +90,56 @@ constexpr strided_plan plan_strided(int capability, std::int64_t cols, int eleme
   return {groups, fits, fits ? static_cast<int>(bytes) : 0};
 }
 
+// Rows with negatives of their own, `count` of `dimension` elements each.
+struct row_negatives_plan {
+  bool on_chip;         // the negatives are read once
+  bool scores_on_chip;  // of them all; does not depend on the device, as it decides the workspace
+  int team;             // threads of a row
+  int group;            // lanes that share a dot product
+  int across;           // threads that share a negative's columns
+  int packs;
+  int threads;                       // of a block
+  int sums, scores;                  // where a team's parts of the shared memory begin
+  int shared_of_team, shared_bytes;  // of a block
+};
+constexpr bool row_scores_on_chip(std::int64_t count) { return count <= kRowScores; }
+constexpr row_negatives_plan plan_row_negatives(int capability, std::int64_t count,
+                                                std::int64_t dimension, int element_bytes,
+                                                bool writes) {
+  const auto power_of_two = [](std::int64_t n, int most) {
+    int p = 1;
+    while (p < n && p < most) p *= 2;
+    return p;
+  };
+  const std::int64_t packs = packs_of(dimension, element_bytes, true);
+  // In float arithmetic there is no overflow, and no rounding where it matters.
+  const double bytes = static_cast<double>(count) * static_cast<double>(packs) * kPackBytes;
+  // A team has about four packs a thread: enough loads in flight, and rows that fit many to a
+  // multiprocessor.
+  row_negatives_plan p{};
+  p.team = bytes <= 2048    ? 32
+           : bytes <= 8192  ? 64
+           : bytes <= 16384 ? 128
+           : bytes <= 65536 ? 256
+                            : 512;
+  p.group = power_of_two(packs, 32);
+  p.across = power_of_two(packs, p.team);
+  p.packs = static_cast<int>(packs);
+  p.threads = p.team > kLeastRowNegativeThreads ? p.team : kLeastRowNegativeThreads;
+  p.scores_on_chip = row_scores_on_chip(count);
+  const int teams = p.threads / p.team, parts = p.team / p.across;
+  const int of_sums = writes && parts > 1 ? p.team * kPackBytes / element_bytes * 4 : 0;
+  const int of_scores = p.scores_on_chip ? static_cast<int>(count + 1) / 2 * kPackBytes : 0;
+  const double of_copy = bytes + static_cast<double>(packs) * kPackBytes;  // and the query
+  const double room = static_cast<double>(shared_limit(capability));
+  p.on_chip = writes && (of_copy + of_sums + of_scores) * teams <= room;
+  p.sums = p.on_chip ? static_cast<int>(of_copy) : 0;
+  p.scores = p.sums + of_sums;
+  p.shared_of_team = p.scores + of_scores;
+  p.shared_bytes = p.shared_of_team * teams;
+  return p;
+}
+
 // Blocks, and so partial sums, of any call on matrices of this shape.
 constexpr std::int64_t most_element_blocks(std::int64_t rows, std::int64_t cols) noexcept {
   // Wider elements are not always the ones with more blocks: these take more spans each beyond a

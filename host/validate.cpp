@@ -125,6 +125,13 @@ void validator::equal(const char* name, const char* field, std::int64_t value,
                     print(value), print(expected), of);
 }
 
+void validator::multiple(const char* name, const char* field, std::int64_t value, const char* other,
+                         const char* other_field, std::int64_t of) noexcept {
+  if (failed() || value == 0 || (of > 0 && value % of == 0)) return;
+  result_ = failure(kInvalid, function_, "%s.%s is %lld, must be a multiple of %lld (%s.%s)", name,
+                    field, print(value), print(of), other, other_field);
+}
+
 void validator::aligned(const char* name, const void* data, std::int64_t to) noexcept {
   if (failed() || reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(to) == 0) {
     return;

@@ -102,6 +102,9 @@ class validator {
              const char* other_field, std::int64_t expected) noexcept;
   void equal(const char* name, const char* field, std::int64_t value, std::int64_t expected,
              const char* of) noexcept;
+  // A multiple of another's size; of 0 only 0.
+  void multiple(const char* name, const char* field, std::int64_t value, const char* other,
+                const char* other_field, std::int64_t of) noexcept;
   void require(bool condition, const char* message) noexcept;
   void check(const cuda& where) noexcept;
   void check(const cpu& where) noexcept;

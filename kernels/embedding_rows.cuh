@@ -31,7 +31,12 @@ __device__ Sum sum_of_lanes(Sum x) {
   return merge_lanes<32>(x, [](Sum a, Sum b) { return a + b; });
 }
 
-// 1 / |x|, 0 for a zero vector. Summed in double: squares of floats neither overflow nor vanish.
+// 1 / |x| from |x|^2; 0 for a zero vector.
+__device__ inline float inverse_root(double square) {
+  return square == 0.0 ? 0.0f : static_cast<float>(1.0 / sqrt(square));
+}
+
+// 1 / |x|. Summed in double: squares of floats neither overflow nor vanish.
 template <class T>
 __global__ void __launch_bounds__(kEmbeddingThreads)
     inverse_norms(const embeddings<T> x, long long rows, float* out) {
@@ -44,7 +49,7 @@ __global__ void __launch_bounds__(kEmbeddingThreads)
     sum += v * v;
   }
   sum = sum_of_lanes(sum);
-  if (lane == 0) out[row] = sum == 0.0 ? 0.0f : static_cast<float>(1.0 / sqrt(sum));
+  if (lane == 0) out[row] = inverse_root(sum);
 }
 
 // l of the pairs (x_i, y_i), where their similarities are in no tile.
@@ -66,19 +71,23 @@ __global__ void __launch_bounds__(kEmbeddingThreads)
   out[row] = fmaf(l, 0.0f, l);  // an infinite one is NaN, as in a tile
 }
 
-// Their part in both sums of gradients: the start of du, and all that dv gets.
+// Their part in both sums of gradients: the start of du, or what comes after it with `add`, and all
+// that dv gets.
 template <class T>
 __global__ void __launch_bounds__(kEmbeddingThreads)
     pair_gradient(const embeddings<T> x, const embeddings<T> y, long long rows,
                   const float* x_norms, const float* y_norms, const call_numbers* numbers,
-                  const side_coefficients* of_rows, float* du, float* dv) {
+                  const side_coefficients* of_rows, float* du, float* dv, bool add) {
   const long long row = embedding_row();
   if (row >= rows) return;
   const float r = x_norms != nullptr ? x_norms[row] : 1.0f;
   const float c = y_norms != nullptr ? y_norms[row] : 1.0f;
   const float g = of_rows[row].target * (r * numbers->row_factor * (c * numbers->column_factor));
   for (int d = static_cast<int>(threadIdx.x) % 32; d < x.dimension; d += 32) {
-    if (du != nullptr) du[row * x.dimension + d] = g * y.at(row, d);
+    if (du != nullptr) {
+      float& u = du[row * x.dimension + d];
+      u = add ? fmaf(g, y.at(row, d), u) : g * y.at(row, d);
+    }
     if (dv != nullptr) dv[row * x.dimension + d] = g * x.at(row, d);
   }
 }

@@ -24,6 +24,11 @@ inline constexpr int kStridedGroups = 8;       // warps that share the columns o
 inline constexpr int kStridedFewColumns = 32;  // up to here one thread does a row
 inline constexpr int kStridedStates = 8192;    // static bytes of its own, at most
 
+// Negatives of a row's own
+inline constexpr int kRowNegativeThreads = 512;       // of a block, at most
+inline constexpr int kLeastRowNegativeThreads = 128;  // of a block
+inline constexpr int kRowScores = 2048;               // of a row that are kept on chip, at most
+
 // Elements
 inline constexpr int kElementThreads = 256;
 inline constexpr int kElementPacks = 4;                  // that a lane has in flight

@@ -20,8 +20,8 @@ struct call_arguments {
   const float* col_norms_2;  // ... and of the negatives
   long long rows, cols, cols_2;
   scalar_argument bias;  // of the losses that have one
-  float margin;  // of the positives' similarities
-  float range;   // how far 16-bit gradients of similarities are lifted: 2^14 for half, else 1
+  float margin;          // of the positives' similarities
+  float range;  // how far 16-bit gradients of similarities are lifted: 2^14 for half, else 1
 
   __device__ float weight(long long i) const {
     const float w = by.row_weights != nullptr ? by.row_weights[i] : 1.0f;
@@ -89,6 +89,7 @@ __global__ void __launch_bounds__(kThreads)
   n.weight_factor = 1.0f / top;
   n.rest = scale * upstream * top * (row_top / a.range);
   n.column_rest = col_top;
+  n.direct = scale * upstream * top;
   n.scale_rest = upstream * of_scale;
   n.bias_rest = upstream;
   n.off = a.by.off();

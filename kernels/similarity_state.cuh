@@ -96,6 +96,7 @@ struct call_numbers {
   float weight_factor;  // 1 / the largest |upstream * row weight|
   float rest;           // ... and what is left over for the finished gradients: rest * column_rest
   float column_rest;
+  float direct;      // what is left over where neither factor went in
   float scale_rest;  // what the sum of the rows' scale gradients is multiplied by
   float bias_rest;   // and that of their bias gradients
   int off;           // the divisor is 0: losses and gradients are 0

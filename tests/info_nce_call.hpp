@@ -86,12 +86,13 @@ struct info_nce_call {
 
   info_nce_call(const embedding_rows& queries, const embedding_rows& keys,
                 const embedding_rows& negatives, const culoss::info_nce_options& options,
-                culoss::cpu where = {})
+                culoss::cpu where = {}, const embedding_rows& row_negatives = {})
       : grad_queries(size_of(queries), dimension(queries, keys), 2),
         grad_keys(size_of(keys), dimension(queries, keys), 1),
-        grad_negatives(size_of(negatives), dimension(queries, keys), 3) {
+        grad_negatives(size_of(negatives), dimension(queries, keys), 3),
+        grad_row_negatives(size_of(row_negatives), dimension(queries, keys), 1) {
     const std::int64_t d = dimension(queries, keys);
-    host_matrix<T> q(queries, d, 1), k(keys, d, 2), n(negatives, d);
+    host_matrix<T> q(queries, d, 1), k(keys, d, 2), n(negatives, d), own(row_negatives, d, 2);
     loss.assign(options.reduction == culoss::reduction::none ? queries.size() : 1, real{7});
     culoss::info_nce_outputs<T> out = {.loss = {loss.data(), size_of_loss()},
                                        .grad_queries = grad_queries.view(),
@@ -104,8 +105,11 @@ struct info_nce_call {
       negatives_view = n.view();
       out.grad_negatives = grad_negatives.view();
     }
+    if (!row_negatives.empty()) out.grad_row_negatives = grad_row_negatives.view();
     const culoss::status s =
-        culoss::info_nce(where, q.view(), k.view(), negatives_view, out, options);
+        row_negatives.empty()
+            ? culoss::info_nce(where, q.view(), k.view(), negatives_view, out, options)
+            : culoss::info_nce(where, q.view(), k.view(), negatives_view, own.view(), out, options);
     EXPECT_TRUE(s.ok()) << s.message();
   }
 
@@ -115,7 +119,7 @@ struct info_nce_call {
   std::int64_t size_of_loss() const { return static_cast<std::int64_t>(loss.size()); }
 
   std::vector<real> loss;
-  host_matrix<G> grad_queries, grad_keys, grad_negatives;
+  host_matrix<G> grad_queries, grad_keys, grad_negatives, grad_row_negatives;
   real grad_scale = 7;
   std::int64_t correct = 7, rows_counted = 7;
 };

@@ -24,6 +24,7 @@ struct problem {
   std::size_t dimension = 3;
   std::size_t keys = kQueries;
   std::size_t negatives = 0;
+  std::size_t of_a_row = 0;
   bool normalize = true;
   bool in_batch = true;
   bool ids = false;
@@ -139,25 +140,29 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
       among.key_ids = key_ids.data();
       among.negative_ids = negative_ids.data();
     }
-    const std::vector<std::uint8_t> mask = some_mask(p.keys + p.negatives);
+    const embedding_rows own =
+        random_embeddings(kQueries * p.of_a_row, p.dimension, random_, p.mean);
+    among.shared = p.keys + p.negatives;
+    const std::size_t all = among.shared + p.of_a_row;
+    const std::vector<std::uint8_t> mask = some_mask(all);
     if (p.mask) {
       const std::size_t first = p.in_batch ? 0 : p.keys;
-      options.mask = {mask.data() + first, kQueries,
-                      static_cast<std::int64_t>(p.keys + p.negatives - first),
-                      static_cast<std::int64_t>(p.keys + p.negatives)};
+      options.mask = {mask.data() + first, kQueries, static_cast<std::int64_t>(all - first),
+                      static_cast<std::int64_t>(all)};
       among.mask = mask.data() + first;
-      among.mask_row = p.keys + p.negatives;
+      among.mask_row = all;
       among.first_masked = first;
     }
     options.margin = p.margin;
     give_scale(p, options);
     w.give(GetParam(), options);
-    const info_nce_call<double> call(queries, keys, negatives, options);
+    const info_nce_call<double> call(queries, keys, negatives, options, {}, own);
 
+    std::vector<complex> n = flat<complex>(own);
     const auto total = [&](const std::vector<complex>& q, const std::vector<complex>& k,
                            complex scalar) {
-      const std::vector<complex> rows =
-          losses<complex>(q, k, p.dimension, p.normalize, among, scale_of(p, scalar), p.margin);
+      const std::vector<complex> rows = losses<complex>(
+          q, k, p.dimension, p.normalize, among, scale_of(p, scalar), p.margin, n, p.of_a_row);
       complex sum = 0;
       for (std::size_t i = 0; i < kQueries; ++i) sum += w.of(GetParam(), i) * rows[i];
       return sum;
@@ -167,9 +172,10 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
     for (std::size_t i = 0; i < kQueries; ++i) sum_of_weights += w.of(GetParam(), i);
     const double scale = scale_of(p, double{p.scalar});
     const double q_norm = p.normalize ? 1 : largest_norm(queries);
-    const double k_norm = p.normalize ? 1 : std::max(largest_norm(keys), largest_norm(negatives));
-    const similarity_error error = {static_cast<double>(p.dimension),
-                                    static_cast<double>(p.keys + p.negatives),
+    const double k_norm =
+        p.normalize ? 1
+                    : std::max({largest_norm(keys), largest_norm(negatives), largest_norm(own)});
+    const similarity_error error = {static_cast<double>(p.dimension), static_cast<double>(all),
                                     scale * (q_norm * k_norm + std::fabs(double{p.margin}))};
     const double size = 2 * sum_of_weights * scale;
     check_gradient(queries, call.grad_queries, p.normalize, size * k_norm, error,
@@ -187,6 +193,12 @@ class ComplexStep : public ::testing::TestWithParam<reduction> {
                      std::ranges::copy(z, columns.end() - static_cast<std::ptrdiff_t>(z.size()));
                      return total(q, columns, p.scalar);
                    });
+    check_gradient(own, call.grad_row_negatives, p.normalize, size * q_norm, error,
+                   [&](const std::vector<complex>& z) {
+                     n = z;
+                     return total(q, k, p.scalar);
+                   });
+    n = flat<complex>(own);
     check_scalar(p, call.grad_scale, sum_of_weights, error,
                  total(q, k, complex(p.scalar, kStep)).imag() / kStep);
   }
@@ -275,7 +287,11 @@ TEST_P(ComplexStep, InfoNce) {
     check_info_nce(p);
     p.negatives = 3;
     check_info_nce(p);
+    p.of_a_row = 2;
+    check_info_nce(p);
     p.in_batch = false;
+    check_info_nce(p);
+    p.negatives = 0;
     check_info_nce(p);
   });
 }

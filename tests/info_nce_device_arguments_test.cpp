@@ -15,7 +15,7 @@ using culoss::matrix;
 using culoss::reduction;
 using culoss::status_code;
 
-constexpr std::int64_t kRows = 4, kKeys = 6, kNegatives = 3, kDimension = 5, kLd = 8;
+constexpr std::int64_t kRows = 4, kKeys = 6, kNegatives = 3, kOwn = 2, kDimension = 5, kLd = 8;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
@@ -35,16 +35,18 @@ struct memory {
   array<T> q{kSpace, kRows, kDimension, kLd - kDimension, 0};
   array<T> k{kSpace, kKeys, kDimension, kLd - kDimension, 0};
   array<T> n{kSpace, kNegatives, kDimension, kLd - kDimension, 0};
+  array<T> own{kSpace, kRows* kOwn, kDimension, kLd - kDimension, 0};
+  array<T> down{kSpace, kRows* kOwn, kDimension, kLd - kDimension, 0};
   array<T> dq{kSpace, kRows, kDimension, kLd - kDimension, 0};
   array<T> dk{kSpace, kKeys, kDimension, kLd - kDimension, 0};
   array<T> dn{kSpace, kNegatives, kDimension, kLd - kDimension, 0};
   array<float> ones{kSpace, 64, 0};
   array<real> reals{kSpace, 64, 0};
-  array<std::uint8_t> mask{kSpace, kRows, kKeys + kNegatives, 2, 1};
+  array<std::uint8_t> mask{kSpace, kRows, kKeys + kNegatives + kOwn, 2, 1};
   array<std::int64_t> ids{kSpace, 64, 0}, counts{kSpace, 64, 0}, scratch{kSpace, 1 << 15, 0};
 
   memory() {
-    for (array<T>* a : {&q, &k, &n}) {
+    for (array<T>* a : {&q, &k, &n, &own}) {
       a->write(std::vector<double>(static_cast<std::size_t>(a->size()), 0.5));
     }
     ones.write(std::vector<float>(64, 1.0f));
@@ -54,7 +56,8 @@ struct memory {
   std::string changes() const {
     std::string text;
     synchronize(kSpace);
-    for (const array<T>* a : {&q, &k, &n, &dq, &dk, &dn}) a->check_unchanged("a matrix", text);
+    for (const array<T>* a : {&q, &k, &n, &own, &dq, &dk, &dn, &down})
+      a->check_unchanged("a matrix", text);
     ones.check_unchanged("ones", text);
     reals.check_unchanged("reals", text);
     ids.check_unchanged("ids", text);
@@ -76,7 +79,7 @@ template <class Where, class T>
 struct info_nce_arguments {
   static constexpr const char* kFunction = "info_nce";
   Where where;
-  matrix<const T> queries, keys, negatives;
+  matrix<const T> queries, keys, negatives, own;
   culoss::info_nce_outputs<T> out;
   culoss::info_nce_options options;
 
@@ -85,10 +88,12 @@ struct info_nce_arguments {
         queries(m.q.as_matrix()),
         keys(m.k.as_matrix()),
         negatives(m.n.as_matrix()),
+        own(m.own.as_matrix()),
         out{.loss = {m.reals.data(), 1},
             .grad_queries = m.dq.as_matrix(),
             .grad_keys = m.dk.as_matrix(),
             .grad_negatives = m.dn.as_matrix(),
+            .grad_row_negatives = m.down.as_matrix(),
             .grad_scale = {m.reals.data() + 8, 1},
             .correct = {m.counts.data(), 1},
             .rows_counted = {m.counts.data() + 8, 1}} {
@@ -100,7 +105,7 @@ struct info_nce_arguments {
     options.mask = m.mask.as_matrix();
   }
   culoss::status call() const {
-    return culoss::info_nce(where, queries, keys, negatives, out, options);
+    return culoss::info_nce(where, queries, keys, negatives, own, out, options);
   }
 };
 
@@ -126,7 +131,7 @@ struct clip_arguments {
     options.log_scale = 1.0f;
     options.row_weights = {m.ones.data(), kRows};
     options.ids = {m.ids.data(), kRows};
-    options.mask = {m.mask.data(), kRows, kRows, kKeys + kNegatives + 2};
+    options.mask = {m.mask.data(), kRows, kRows, kKeys + kNegatives + kOwn + 2};
   }
   culoss::status call() const { return culoss::clip(where, images, texts, out, options); }
 };
@@ -325,13 +330,52 @@ TEST_P(info_nce_device_arguments, of_info_nce) {
     refused([](args& a) { a.options.query_ids = {}; },
             "key_ids or negative_ids are given, but query_ids are not");
     refused([](args& a) { a.options.mask.cols = 8; },
-            "mask.cols is 8, must be 9 (keys.rows + negatives.rows)");
+            "mask.cols is 8, must be 11 (keys.rows + negatives.rows + negatives of a row)");
+    refused(
+        [](args& a) {
+          a.own = {};
+          a.out.grad_row_negatives = {};
+        },
+        "mask.cols is 11, must be 9 (keys.rows + negatives.rows)");
+    refused(
+        [](args& a) {
+          a.own = {};
+          a.out.grad_row_negatives = {};
+          a.options.in_batch = false;
+        },
+        "mask.cols is 11, must be 3 (negatives.rows, as in_batch is false)");
     refused(
         [](args& a) {
           a.options.in_batch = false;
           a.options.mask.cols = 9;
         },
-        "mask.cols is 9, must be 3 (negatives.rows, as in_batch is false)");
+        "mask.cols is 9, must be 5 (negatives.rows + negatives of a row, as in_batch is false)");
+    refused([](args& a) { a.own.rows = 7; },
+            "row_negatives.rows is 7, must be a multiple of 4 (queries.rows)");
+    refused([](args& a) { a.own.cols = 4; }, "row_negatives.cols is 4, must be 5 (queries.cols)");
+    refused([](args& a) { a.own.data = nullptr; },
+            "row_negatives.data is null, but row_negatives is 8 x 5");
+    refused([](args& a) { a.own.ld = 4; }, "row_negatives.ld is 4, must be at least cols (5)");
+    refused([](args& a) { a.own = {}; }, "mask.cols is 11, must be 9 (keys.rows + negatives.rows)");
+    refused(
+        [](args& a) {
+          a.own = {};
+          a.options.mask = {};
+        },
+        "grad_row_negatives is given, but row_negatives are not");
+    refused([](args& a) { a.out.grad_row_negatives.rows = 4; },
+            "grad_row_negatives.rows is 4, must be 8 (row_negatives.rows)");
+    refused([](args& a) { a.out.grad_row_negatives.data = const_cast<T*>(a.own.data); },
+            "grad_row_negatives overlaps row_negatives");
+    refused([](args& a) { a.out.grad_queries.data = const_cast<T*>(a.own.data); },
+            "grad_queries overlaps row_negatives");
+    refused(
+        [](args& a) {
+          a.queries.rows = 0;
+          a.options.row_weights = {};
+          a.options.query_ids = {};
+        },
+        "row_negatives.rows is 8, must be a multiple of 0 (queries.rows)");
     refused([](args& a) { a.out.grad_queries.rows = 3; },
             "grad_queries.rows is 3, must be 4 (queries.rows)");
     refused([](args& a) { a.out.grad_keys.cols = 4; },
@@ -359,6 +403,7 @@ TEST_P(info_nce_device_arguments, of_info_nce) {
                                       .keys = kKeys,
                                       .negatives = kNegatives,
                                       .dimension = kDimension,
+                                      .row_negatives = kOwn,
                                       .element_bytes = static_cast<int>(sizeof(storage_of<T>)),
                                       .negative_gradients = true})
               .least;

@@ -24,12 +24,14 @@ std::vector<S> flat(const embedding_rows& a, const embedding_rows& b = {}) {
 template <class S>
 std::vector<S> losses(const std::vector<S>& queries, const std::vector<S>& columns,
                       std::size_t dimension, bool normalize, const candidates& among, S scale,
-                      double margin = 0) {
+                      double margin = 0, const std::vector<S>& own_values = {},
+                      std::size_t of_a_row = 0) {
   const culoss::reference::embeddings<S> q(queries, dimension, normalize);
   const culoss::reference::embeddings<S> k(columns, dimension, normalize);
+  const culoss::reference::embeddings<S> own(own_values, dimension, normalize);
   const culoss::reference::similarities<S> s = {
-      q, k, among, scale, static_cast<culoss::reference::real_part_of<S>>(margin)};
-  std::vector<S> result, l(k.size());
+      q, k, among, scale, static_cast<culoss::reference::real_part_of<S>>(margin), &own, of_a_row};
+  std::vector<S> result, l(s.size());
   for (std::size_t i = 0; i < q.size(); ++i) {
     s.row(i, l);
     const auto statistics = culoss::reference::statistics_of_similarities<S>(l, among.positive(i));

@@ -111,7 +111,8 @@ TEST_F(info_nce_kept, holds_for_every_choice_of_options) {
                                          .negatives = negatives ? 301 : 0,
                                          .dimension = 24 + static_cast<std::int64_t>(seed % 3),
                                          .offset = even ? 0 : 13,
-                                         .seed = seed}),
+                                         .seed = seed,
+                                         .of_a_row = seed % 2 == 0 && !c.symmetric ? 3 : 0}),
                      {.offset = static_cast<std::int64_t>(seed % 9),
                       .padding = static_cast<std::int64_t>(seed % 4),
                       .workspace = kWorkspaces[seed % 3]});

@@ -25,7 +25,13 @@ std::vector<planned> planned_calls() {
   similarity_choice kept_nce = masked, kept_clip{.symmetric = true, .masked = true};
   kept_nce.plan = kept_clip.plan = similarity_plan::kept;
   std::vector<planned> all = {
-      {masked, {.rows = 300, .keys = 1300, .negatives = 700, .dimension = 16, .offset = 900}},
+      {masked,
+       {.rows = 300,
+        .keys = 1300,
+        .negatives = 700,
+        .dimension = 16,
+        .offset = 900,
+        .of_a_row = 3}},
       {clip, {.rows = 600, .keys = 600, .dimension = 16}},
       {kept_nce,
        {.type = element::bfloat16,
@@ -186,6 +192,7 @@ TEST_F(info_nce_plan, can_be_captured_and_replayed_with_other_numbers) {
                                 .normalizer = source::device};
       similarity_input in{
           .rows = 150, .keys = 150, .negatives = symmetric ? 0 : 40, .dimension = 12};
+      in.of_a_row = symmetric ? 0 : 5;
       for (const std::int64_t workspace : {kLeastWorkspace, kBestWorkspace, kNoWorkspace}) {
         const similarity_execution how{.workspace = workspace, .stream = s.get()};
         const auto call = prepare(c, make_similarity(c, in), how);

@@ -89,8 +89,12 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
       lane& l = *all[++turn % kStreams];
       const similarity_choice c{
           .symmetric = symmetric, .masked = true, .mask = true, .margin = 0.5f};
-      const similarity_numbers p = make_similarity(
-          c, {.rows = 7, .keys = 7, .negatives = symmetric ? 0 : 5, .dimension = 6, .seed = seed});
+      const similarity_numbers p = make_similarity(c, {.rows = 7,
+                                                       .keys = 7,
+                                                       .negatives = symmetric ? 0 : 5,
+                                                       .dimension = 6,
+                                                       .seed = seed,
+                                                       .of_a_row = symmetric ? 0 : 9});
       calls.push_back(subject_of(c, p,
                                  {.where = where,
                                   .workspace = workspace ? kLeastWorkspace : kNoWorkspace,

@@ -22,7 +22,7 @@ struct row_result {
 
 std::vector<row_result> run_rows(const cpu& where, const similarities<double>& s) {
   std::vector<row_result> results(s.queries.size());
-  const std::size_t columns = s.columns.size();
+  const std::size_t columns = s.size();
   for_each_range(
       where, static_cast<std::int64_t>(results.size()),
       static_cast<std::int64_t>(columns * s.queries.dimension()),
@@ -56,11 +56,28 @@ std::int64_t count_correct(const std::vector<row_result>& rows) noexcept {
   return std::ranges::count_if(rows, &row_result::correct);
 }
 
+// The rows' own negatives; zeros for those that the mask takes out, which may hold anything.
+template <class T>
+embeddings<double> load_own(const matrix<const T>& m, std::int64_t dimension, std::size_t of_a_row,
+                            const candidates& among, bool normalize) {
+  std::vector<double> values;
+  for (std::int64_t row = 0; row < m.rows; ++row) {
+    const auto k = static_cast<std::size_t>(row);
+    const bool taken = among.contain(k / of_a_row, among.shared + k % of_a_row);
+    for (std::int64_t d = 0; d < dimension; ++d) {
+      values.push_back(taken ? load(m.data, row * m.ld + d) : 0.0);
+    }
+  }
+  return {std::move(values), static_cast<std::size_t>(dimension), normalize};
+}
+
 template <class T>
 status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
                     const matrix<const T>& key_rows, const matrix<const T>& negative_rows,
-                    const info_nce_outputs<T>& out, const info_nce_options& options) noexcept {
-  status checked = detail::check_info_nce(where, query_rows, key_rows, negative_rows, out, options);
+                    const matrix<const T>& own_rows, const info_nce_outputs<T>& out,
+                    const info_nce_options& options) noexcept {
+  status checked =
+      detail::check_info_nce(where, query_rows, key_rows, negative_rows, own_rows, out, options);
   if (!checked.ok()) return checked;
   return without_exceptions("info_nce", [&] {
     const std::int64_t rows = query_rows.rows;
@@ -76,9 +93,13 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
         .negative_ids = options.negative_ids.data,
         .mask = options.mask.data,
         .mask_row = static_cast<std::size_t>(options.mask.ld),
-        .first_masked = static_cast<std::size_t>(options.in_batch ? 0 : key_rows.rows)};
-    const similarities<double> s = {queries, columns, among, b.scale(),
-                                    static_cast<double>(options.margin)};
+        .first_masked = static_cast<std::size_t>(options.in_batch ? 0 : key_rows.rows),
+        .shared = columns.size()};
+    const auto of_a_row =
+        static_cast<std::size_t>(detail::negatives_of_a_row(query_rows, own_rows));
+    const auto own = load_own(own_rows, query_rows.cols, of_a_row, among, options.normalize);
+    const similarities<double> s = {
+        queries, columns, among, b.scale(), static_cast<double>(options.margin), &own, of_a_row};
     const std::vector<row_result> results = run_rows(where, s);
 
     b.write_loss_of(out.loss, [&](std::size_t i) { return results[i].loss; });
@@ -88,6 +109,7 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
       fill_gradient(out.grad_queries, b.gradient_of_empty(), options.accumulate);
       fill_gradient(out.grad_keys, b.gradient_of_empty(), options.accumulate);
       fill_gradient(out.grad_negatives, b.gradient_of_empty(), options.accumulate);
+      fill_gradient(out.grad_row_negatives, b.gradient_of_empty(), options.accumulate);
       return write(out.grad_scale, 0, static_cast<real_of<T>>(b.gradient_of_empty()));
     }
     double log_scale_gradient = 0;
@@ -104,8 +126,17 @@ status run_info_nce(const cpu& where, const matrix<const T>& query_rows,
     };
     const auto dl_transposed = [&](std::size_t j, std::size_t i) { return dl(i, j); };
     const bool nan = !queries.all_finite();
-    write_gradient(where, out.grad_queries, queries, 0, columns, b.scale(), false,
-                   options.accumulate, dl);
+    write_gradient(
+        where, out.grad_queries, queries, 0, s.size(),
+        [&](std::size_t i, std::size_t j) { return s.column(i, j); }, b.scale(), false,
+        options.accumulate, dl);
+    write_gradient(
+        where, out.grad_row_negatives, own, 0, 1,
+        [&](std::size_t k, std::size_t) { return queries[k / of_a_row]; }, b.scale(), false,
+        options.accumulate,
+        [&](std::size_t k, std::size_t) {
+          return dl(k / of_a_row, columns.size() + k % of_a_row);
+        });
     // Without in_batch a key meets no query but the one whose positive it is.
     write_gradient(where, out.grad_keys, columns, 0, queries, b.scale(), nan && options.in_batch,
                    options.accumulate, dl_transposed);
@@ -179,25 +210,49 @@ status run_clip(const cpu& where, const matrix<const T>& image_rows,
 status info_nce(const cpu& where, matrix<const float> queries, matrix<const float> keys,
                 matrix<const float> negatives, const info_nce_outputs<float>& outputs,
                 const info_nce_options& options) noexcept {
-  return run_info_nce(where, queries, keys, negatives, outputs, options);
+  return run_info_nce(where, queries, keys, negatives, {}, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const float> queries, matrix<const float> keys,
+                matrix<const float> negatives, matrix<const float> row_negatives,
+                const info_nce_outputs<float>& outputs, const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 
 status info_nce(const cpu& where, matrix<const half> queries, matrix<const half> keys,
                 matrix<const half> negatives, const info_nce_outputs<half>& outputs,
                 const info_nce_options& options) noexcept {
-  return run_info_nce(where, queries, keys, negatives, outputs, options);
+  return run_info_nce(where, queries, keys, negatives, {}, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const half> queries, matrix<const half> keys,
+                matrix<const half> negatives, matrix<const half> row_negatives,
+                const info_nce_outputs<half>& outputs, const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 
 status info_nce(const cpu& where, matrix<const bf16> queries, matrix<const bf16> keys,
                 matrix<const bf16> negatives, const info_nce_outputs<bf16>& outputs,
                 const info_nce_options& options) noexcept {
-  return run_info_nce(where, queries, keys, negatives, outputs, options);
+  return run_info_nce(where, queries, keys, negatives, {}, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const bf16> queries, matrix<const bf16> keys,
+                matrix<const bf16> negatives, matrix<const bf16> row_negatives,
+                const info_nce_outputs<bf16>& outputs, const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 
 status info_nce(const cpu& where, matrix<const double> queries, matrix<const double> keys,
                 matrix<const double> negatives, const info_nce_outputs<double>& outputs,
                 const info_nce_options& options) noexcept {
-  return run_info_nce(where, queries, keys, negatives, outputs, options);
+  return run_info_nce(where, queries, keys, negatives, {}, outputs, options);
+}
+
+status info_nce(const cpu& where, matrix<const double> queries, matrix<const double> keys,
+                matrix<const double> negatives, matrix<const double> row_negatives,
+                const info_nce_outputs<double>& outputs, const info_nce_options& options) noexcept {
+  return run_info_nce(where, queries, keys, negatives, row_negatives, outputs, options);
 }
 
 status clip(const cpu& where, matrix<const float> images, matrix<const float> texts,

@@ -13,7 +13,8 @@
 
 namespace culoss::reference {
 
-// The columns C_i of row i's softmax, among all columns: the keys, then the negatives.
+// The columns C_i of row i's softmax, among all columns: the keys, the negatives, then those of the
+// row's own, which have no ids.
 struct candidates {
   std::size_t keys = 0;
   std::size_t positive_offset = 0;
@@ -25,6 +26,7 @@ struct candidates {
   const std::uint8_t* mask = nullptr;
   std::size_t mask_row = 0, mask_column = 1;  // elements between two rows, and two columns
   std::size_t first_masked = 0;
+  std::size_t shared = std::numeric_limits<std::size_t>::max();  // columns that all rows have
 
   std::size_t positive(std::size_t row) const noexcept { return row + positive_offset; }
   bool contain(std::size_t row, std::size_t column) const noexcept {
@@ -34,7 +36,7 @@ struct candidates {
     if (mask != nullptr && mask[row * mask_row + (column - first_masked) * mask_column] != 0) {
       return false;
     }
-    if (query_ids == nullptr) return true;
+    if (query_ids == nullptr || column >= shared) return true;
     return query_ids[row] != (is_key ? key_ids[column] : negative_ids[column - keys]);
   }
 };
@@ -47,9 +49,15 @@ struct similarities {
   const candidates& among;
   S scale;
   real_part_of<S> margin = 0;
+  const embeddings<S>* own = nullptr;  // negatives of each row's own: row i's begin at i * of_a_row
+  std::size_t of_a_row = 0;
 
+  std::size_t size() const noexcept { return columns.size() + of_a_row; }
+  std::span<const S> column(std::size_t i, std::size_t j) const noexcept {
+    return j < columns.size() ? columns[j] : (*own)[i * of_a_row + j - columns.size()];
+  }
   S similarity(std::size_t i, std::size_t j) const noexcept {
-    return scale * dot<S>(queries[i], columns[j]);
+    return scale * dot<S>(queries[i], column(i, j));
   }
   S logit(std::size_t i, std::size_t j) const noexcept {
     return j == among.positive(i) ? similarity(i, j) - scale * margin : similarity(i, j);

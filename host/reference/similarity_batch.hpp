@@ -57,27 +57,37 @@ class similarity_batch : public batch {
 };
 
 // The gradient of x[first], x[first + 1], ..., one for each row of `out`. dl(a, b) is the gradient
-// of the similarity of x_a and y_b; `nan` makes all of it NaN.
-template <class T, class LogitGradient>
+// of the similarity of x_a and y(a, b), of which there are `others`; `nan` makes all of it NaN.
+template <class T, class Others, class LogitGradient>
 void write_gradient(const cpu& where, const gradient_matrix<T>& out, const embeddings<double>& x,
-                    std::size_t first, const embeddings<double>& y, double scale, bool nan,
+                    std::size_t first, std::size_t others, const Others& y, double scale, bool nan,
                     bool accumulate, const LogitGradient& dl) {
   if (out.empty()) return;
-  for_each_range(where, out.rows, static_cast<std::int64_t>(y.size() * x.dimension()),
+  for_each_range(where, out.rows, static_cast<std::int64_t>(others * x.dimension()),
                  [&](std::int64_t begin, std::int64_t end) {
                    std::vector<double> v(x.dimension());
                    for (std::int64_t row = begin; row < end; ++row) {
                      const std::size_t a = first + static_cast<std::size_t>(row);
                      std::ranges::fill(v, nan ? kNan : 0.0);
-                     for (std::size_t b = 0; b < y.size(); ++b) {
+                     for (std::size_t b = 0; b < others; ++b) {
                        const double g = dl(a, b);
                        if (g == 0) continue;  // a column that is masked may hold anything
-                       for (std::size_t d = 0; d < v.size(); ++d) v[d] += g * y[b][d];
+                       const std::span<const double> other = y(a, b);
+                       for (std::size_t d = 0; d < v.size(); ++d) v[d] += g * other[d];
                      }
                      embedding_gradient(x, a, scale, v);
                      write_row(out, row, v, accumulate);
                    }
                  });
+}
+
+template <class T, class LogitGradient>
+void write_gradient(const cpu& where, const gradient_matrix<T>& out, const embeddings<double>& x,
+                    std::size_t first, const embeddings<double>& y, double scale, bool nan,
+                    bool accumulate, const LogitGradient& dl) {
+  write_gradient(
+      where, out, x, first, y.size(), [&](std::size_t, std::size_t b) { return y[b]; }, scale, nan,
+      accumulate, dl);
 }
 
 }  // namespace culoss::reference

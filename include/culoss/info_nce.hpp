@@ -1,14 +1,16 @@
 // Contrastive losses over a similarity matrix that is never stored whole: InfoNCE with in-batch and
-// shared negatives, and its symmetric form, CLIP.
+// shared negatives and negatives of each row's own, and its symmetric form, CLIP.
 //
 // Formula (InfoNCE: van den Oord et al. 2018; queue of negatives: He et al., MoCo, 2020; symmetric:
-// Radford et al., CLIP, 2021). With queries q_i [N, D], keys k_j [M, D], negatives n_j [K, D]:
+// Radford et al., CLIP, 2021). With queries q_i [N, D], keys k_j [M, D], negatives n_j [K, D],
+// and row_negatives n_ir [N, R, D], R of each row's own (as a matrix [N R, D], where n_ir is row
+// i R + r; any pitch):
 //   l_ij = scale <q_i, k_j>, or scale <q_i, k_j> / (|q_i| |k_j|) with `normalize`
 //   scale = 1 / temperature or exp(log_scale): exactly one of them is given
 //   t = i + positive_offset   the key that is row i's positive
 //   info_nce: loss_i = -log( exp(l_it) / sum_{j in C_i} exp(l_ij) )
-//     C_i: the positive; the other keys, with `in_batch`; the negatives; less those that an id or
-//     `mask` takes out
+//     C_i: the positive; the other keys, with `in_batch`; the negatives; the R of row i's own; less
+//     those that an id or `mask` takes out
 //   with `margin` m the positive's l_it = scale (<q_i, k_t> - m) (CosFace: Wang et al. 2018;
 //   AM-softmax: Wang et al. 2018)
 //   clip (N = M): loss_i = ( info_nce of row i over the columns + of column i over the rows ) / 2
@@ -32,11 +34,15 @@
 // for double). Float inputs mean float products; TF32 only with `allow_tf32`. For 16-bit inputs the
 // gradient of the similarities, with the positive's -1 in it, is rounded once to their type before
 // the two products that make dq and dk; those accumulate in float. A gradient comes out in the
-// inputs' type, rounded once, or in float; float ones may be added to (`accumulate`).
+// inputs' type, rounded once, or in float; float ones may be added to (`accumulate`). Gradients of
+// row_negatives are float up to that rounding, whatever the range of their type, and so is what they
+// add to dq.
 //
 // Special values: a non-finite query i makes its loss and dq_i, all of dk and dn and the scalars
 // NaN; other rows' losses and dq keep their values (without `in_batch`, of dk only its positive's).
-// A non-finite key or negative makes every row NaN that has it among its C_i. A row whose negatives
+// A non-finite key or negative makes every row NaN that has it among its C_i; one of a row's own its
+// row's loss, dq_i and dn_ir, all of dk and dn that the row has among its C_i, and the scalars. One
+// of a row's own that the mask takes out is not read, and its gradient is 0. A row whose negatives
 // are all masked: loss 0, gradient 0. N = M = 1 likewise. A divisor of exactly 0: loss 0, gradients
 // 0 (`empty` restores NaN). N = 0: losses 0, gradients 0.
 //
@@ -47,14 +53,17 @@
 //
 // On `cuda`: needs `blas`; asynchronous as core.hpp says, cuBLAS included; can be captured. Memory:
 // O((N + M + K) D + panel), where the panel is what the workspace allows: see info_nce_workspace.
+// row_negatives need no memory but 8 bytes each of a panel's where R > 2048; they are read once
+// where R D of their type, a query and 24 KB fit a block's shared memory (227 KB on Hopper), else
+// twice where gradients are asked for.
 // Deterministic on one stream with one workspace size; another size may give another plan, whose
 // results agree within the error bound. Outputs may not overlap anything: not in place.
 //
 // Errors, with nothing launched or written: as cross_entropy.hpp; also invalid_argument where blas
 // is null or empty, neither or both of temperature and log_scale are given, positives lie outside
 // the keys, the shapes differ in D, `accumulate` is asked of a 16-bit gradient, a gradient of
-// negatives is asked for without negatives, ids are given for only one side, the mask has another
-// shape, the margin is not finite, or the plan is kept and embeddings are not of 16 bits, or
+// negatives is asked for without negatives, row_negatives are not as many for each row, ids are given
+// for only one side, the mask has another shape, the margin is not finite, or the plan is kept and embeddings are not of 16 bits, or
 // forward_only and gradients are asked for; workspace_too_small also where a given plan does not
 // fit; cublas_error, naming the call.
 #pragma once
@@ -95,7 +104,8 @@ struct info_nce_options {
   vector<const std::int64_t> key_ids = {};       // [M], with in_batch
   vector<const std::int64_t> negative_ids = {};  // [K]
   // Columns that are not 0 are no negatives of the row (its positive stays), beside those that ids
-  // mask. [N, M + K], keys first, then negatives; without in_batch [N, K].
+  // mask. [N, M + K + R]: keys, negatives, the row's own, which have no ids; without in_batch
+  // [N, K + R].
   matrix<const std::uint8_t> mask = {};
   float margin = 0;                      // off the positive's similarity, before the scale; finite
   vector<const float> row_weights = {};  // [N]; not part of the divisor
@@ -110,14 +120,15 @@ struct info_nce_options {
 
 template <class T>
 struct info_nce_outputs {
-  vector<real_of<T>> loss = {};            // [N] under none, else [1]
-  gradient_matrix<T> grad_queries = {};    // [N, D]
-  gradient_matrix<T> grad_keys = {};       // [M, D]
-  gradient_matrix<T> grad_negatives = {};  // [K, D]; a queue of negatives mostly wants none
+  vector<real_of<T>> loss = {};                // [N] under none, else [1]
+  gradient_matrix<T> grad_queries = {};        // [N, D]
+  gradient_matrix<T> grad_keys = {};           // [M, D]
+  gradient_matrix<T> grad_negatives = {};      // [K, D]; a queue of negatives mostly wants none
+  gradient_matrix<T> grad_row_negatives = {};  // [N R, D]
   vector<real_of<T>> grad_scale = {};      // [1]: of temperature or log_scale, whichever is given
   vector<std::int64_t> correct = {};       // [1]: rows whose positive is the most similar, whatever
-                                           // the margin; ties to the lowest column (keys first,
-                                           // then negatives)
+                                           // the margin; ties to the lowest column (keys,
+                                           // negatives, then the row's own)
   vector<std::int64_t> rows_counted = {};  // [1]: N
 };
 
@@ -162,6 +173,7 @@ struct similarity_workspace {
 
 struct similarity_shape {
   std::int64_t queries = 0, keys = 0, negatives = 0, dimension = 0;
+  std::int64_t row_negatives = 0;                     // of each query's own
   int element_bytes = 2;                              // of the embeddings
   bool gradients = true;                              // of queries or keys
   bool negative_gradients = false;                    // of the negatives
@@ -174,24 +186,45 @@ CULOSS_API similarity_workspace clip_workspace(const similarity_shape&) noexcept
 CULOSS_API status info_nce(const cuda&, matrix<const float> queries, matrix<const float> keys,
                            matrix<const float> negatives, const info_nce_outputs<float>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cuda&, matrix<const float> queries, matrix<const float> keys,
+                           matrix<const float> negatives, matrix<const float> row_negatives,
+                           const info_nce_outputs<float>&, const info_nce_options&) noexcept;
 CULOSS_API status info_nce(const cuda&, matrix<const half> queries, matrix<const half> keys,
                            matrix<const half> negatives, const info_nce_outputs<half>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cuda&, matrix<const half> queries, matrix<const half> keys,
+                           matrix<const half> negatives, matrix<const half> row_negatives,
+                           const info_nce_outputs<half>&, const info_nce_options&) noexcept;
 CULOSS_API status info_nce(const cuda&, matrix<const bf16> queries, matrix<const bf16> keys,
                            matrix<const bf16> negatives, const info_nce_outputs<bf16>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cuda&, matrix<const bf16> queries, matrix<const bf16> keys,
+                           matrix<const bf16> negatives, matrix<const bf16> row_negatives,
+                           const info_nce_outputs<bf16>&, const info_nce_options&) noexcept;
 CULOSS_API status info_nce(const cpu&, matrix<const float> queries, matrix<const float> keys,
                            matrix<const float> negatives, const info_nce_outputs<float>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const float> queries, matrix<const float> keys,
+                           matrix<const float> negatives, matrix<const float> row_negatives,
+                           const info_nce_outputs<float>&, const info_nce_options&) noexcept;
 CULOSS_API status info_nce(const cpu&, matrix<const half> queries, matrix<const half> keys,
                            matrix<const half> negatives, const info_nce_outputs<half>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const half> queries, matrix<const half> keys,
+                           matrix<const half> negatives, matrix<const half> row_negatives,
+                           const info_nce_outputs<half>&, const info_nce_options&) noexcept;
 CULOSS_API status info_nce(const cpu&, matrix<const bf16> queries, matrix<const bf16> keys,
                            matrix<const bf16> negatives, const info_nce_outputs<bf16>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const bf16> queries, matrix<const bf16> keys,
+                           matrix<const bf16> negatives, matrix<const bf16> row_negatives,
+                           const info_nce_outputs<bf16>&, const info_nce_options&) noexcept;
 CULOSS_API status info_nce(const cpu&, matrix<const double> queries, matrix<const double> keys,
                            matrix<const double> negatives, const info_nce_outputs<double>&,
                            const info_nce_options&) noexcept;
+CULOSS_API status info_nce(const cpu&, matrix<const double> queries, matrix<const double> keys,
+                           matrix<const double> negatives, matrix<const double> row_negatives,
+                           const info_nce_outputs<double>&, const info_nce_options&) noexcept;
 
 CULOSS_API status clip(const cuda&, matrix<const float> images, matrix<const float> texts,
                        const clip_outputs<float>&, const clip_options&) noexcept;

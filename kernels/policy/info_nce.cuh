@@ -36,6 +36,7 @@ struct finish_arguments {
 struct side_result {
   float loss;
   float scale;
+  side_coefficients of_gradient;
 };
 
 // x: row i's state; index: where its positive stands among the columns; similarity: the positive's l
@@ -54,36 +55,42 @@ __device__ inline side_result finish_side(const side& s, const side_state& x, lo
     mean = x.moment / x.sum - above;
   }
   const float q = sigmoid(-d);
-  s.coefficients[i] = {shift_of(x.shift), alone && !isnan(d) ? 0.0f : weight * q / x.sum,
-                       -weight * q, x.best};
+  const side_coefficients c = {shift_of(x.shift), alone && !isnan(d) ? 0.0f : weight * q / x.sum,
+                               -weight * q, x.best};
+  s.coefficients[i] = c;
   if (s.correct != nullptr) {
     s.correct[i] =
         !isnan(d) && (alone || similarity > x.best || (similarity == x.best && index < x.index));
   }
-  return {softplus(-d), alone ? q : q * mean * kLn2};  // alone: q is 0, or NaN
+  return {softplus(-d), alone ? q : q * mean * kLn2, c};  // alone: q is 0, or NaN
 }
 
-// A thread a row, with its column where there are two directions: each counts half then.
-template <int kThreads>
-__global__ void __launch_bounds__(kThreads)
-    finish_rows(const __grid_constant__ finish_arguments a) {
-  const long long i = a.begin + block_index() * kThreads + threadIdx.x;
-  if (i >= a.end) return;
+// Row i, whose state is x, with its column where there are two directions: each counts half then.
+__device__ inline side_coefficients finish_row(const finish_arguments& a, const side_state& x,
+                                               long long i) {
   const bool both = a.cols.states != nullptr;
   const float weight = a.call.weight(i);
   const float share = weight * a.numbers->weight_factor * (both ? 0.5f : 1.0f);
   const float similarity = a.targets[i], margin = a.numbers->margin;
-  side_result r =
-      finish_side(a.rows, a.rows.states[i], i, a.rows.first_index + i, similarity, margin, share);
+  side_result r = finish_side(a.rows, x, i, a.rows.first_index + i, similarity, margin, share);
   if (both) {
     const side_result c =
         finish_side(a.cols, a.cols.states[i], i, a.cols.first_index + i, similarity, margin, share);
-    r = {0.5f * (r.loss + c.loss), 0.5f * (r.scale + c.scale)};
+    r = {0.5f * (r.loss + c.loss), 0.5f * (r.scale + c.scale), r.of_gradient};
   }
   if (a.loss != nullptr) {
     a.loss[i] = a.call.by.weighted(i, r.loss);
   }
   if (a.scale != nullptr) a.scale[i] = weight * r.scale;
+  return r.of_gradient;
+}
+
+// A thread a row.
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    finish_rows(const __grid_constant__ finish_arguments a) {
+  const long long i = a.begin + block_index() * kThreads + threadIdx.x;
+  if (i < a.end) finish_row(a, a.rows.states[i], i);
 }
 
 }  // namespace culoss::kernels

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/cases/cross_entropy_choices.hpp"
+#include "tests/emulator/probe.hpp"
 #include "tests/harness/arrays.hpp"
 #include "tests/harness/comparator.hpp"
 #include "tests/harness/problem.hpp"
@@ -17,14 +18,16 @@ namespace culoss_test {
 struct similarity_numbers {
   element type = element::float32;
   std::int64_t rows = 0, keys = 0, negatives = 0, dimension = 0, offset = 0;
-  std::vector<double> q, k, n;  // exact in the type
+  std::int64_t of_a_row = 0;         // negatives of each row's own
+  std::vector<double> q, k, n, own;  // exact in the type
   std::vector<std::int64_t> query_ids, key_ids, negative_ids;
-  std::vector<std::uint8_t> mask;  // [rows, columns()], also of columns that a call leaves out
+  std::vector<std::uint8_t> mask;  // [rows, all_columns()], also of columns that a call leaves out
   std::vector<float> row_weights, upstream_rows;
   float scale = 1;  // the temperature or log-scale, as the choice says
   float upstream = 1, normalizer = 1;
 
   std::int64_t columns() const { return keys + negatives; }
+  std::int64_t all_columns() const { return columns() + of_a_row; }
 };
 
 // Which options and outputs a call uses.
@@ -48,11 +51,12 @@ struct similarity_choice {
   culoss::similarity_plan plan = culoss::similarity_plan::automatic;
   // What is asked for.
   bool loss = true, queries = true, keys = true, negatives = true, scale_gradient = true;
+  bool row_negatives = true;  // their gradient
   bool counts = true;
 };
 
 inline similarity_choice forward_only(similarity_choice c) {
-  c.queries = c.keys = c.negatives = false;
+  c.queries = c.keys = c.negatives = c.row_negatives = false;
   return c;
 }
 
@@ -86,6 +90,7 @@ inline culoss::similarity_shape shape_of(const similarity_choice& c, const simil
           .keys = p.keys,
           .negatives = p.negatives,
           .dimension = p.dimension,
+          .row_negatives = p.of_a_row,
           .element_bytes = format_of(p.type).bytes,
           .gradients = c.queries || c.keys,
           .negative_gradients = c.negatives && p.negatives > 0,
@@ -120,6 +125,8 @@ class similarity_call_base {
   virtual culoss::status launch() = 0;
   virtual similarity_results read(const culoss::status& launched) = 0;  // waits for the stream
   virtual culoss::workspace workspace() const = 0;
+  // What was moved of the rows' own negatives, and of their gradient in their type.
+  virtual std::pair<simt::watch::range_traffic, simt::watch::range_traffic> own_traffic() const = 0;
 };
 
 template <class T>
@@ -131,6 +138,7 @@ class similarity_call : public similarity_call_base {
     q_ = matrix_of<T>(p.rows, p.dimension);
     k_ = matrix_of<T>(p.keys, p.dimension);
     if (has_negatives_) n_ = matrix_of<T>(p.negatives, p.dimension);
+    if (p.of_a_row > 0) own_ = matrix_of<T>(p.rows * p.of_a_row, p.dimension);
     const auto gradient = [&](bool wanted, std::int64_t rows, array<T>& same, array<float>& wide) {
       if (!wanted) return;
       if (is_wide()) {
@@ -142,6 +150,7 @@ class similarity_call : public similarity_call_base {
     gradient(c.queries, p.rows, grad_q_, wide_q_);
     gradient(c.keys, p.keys, grad_k_, wide_k_);
     gradient(c.negatives && has_negatives_, p.negatives, grad_n_, wide_n_);
+    gradient(c.row_negatives && p.of_a_row > 0, p.rows * p.of_a_row, grad_own_, wide_own_);
     if (c.loss) loss_ = vector_of<real>(c.reduction == culoss::reduction::none ? p.rows : 1);
     if (c.scale_gradient) grad_scale_ = vector_of<real>(1);
     if (c.counts) {
@@ -156,7 +165,7 @@ class similarity_call : public similarity_call_base {
     }
     if (c.mask) {
       first_masked_ = c.in_batch ? 0 : p.keys;
-      mask_ = matrix_of<std::uint8_t>(p.rows, p.columns() - first_masked_);
+      mask_ = matrix_of<std::uint8_t>(p.rows, p.all_columns() - first_masked_);
     }
     if (c.row_weights) row_weights_ = vector_of<float>(p.rows);
     if (c.upstream == source::rows) upstream_rows_ = vector_of<float>(p.rows);
@@ -178,8 +187,9 @@ class similarity_call : public similarity_call_base {
     q_.write(p.q);
     k_.write(p.k);
     if (has_negatives_) n_.write(p.n);
-    for (array<T>* a : {&grad_q_, &grad_k_, &grad_n_}) prepare(*a);
-    for (array<float>* a : {&wide_q_, &wide_k_, &wide_n_}) prepare(*a);
+    if (own_.given()) own_.write(p.own);
+    for (array<T>* a : {&grad_q_, &grad_k_, &grad_n_, &grad_own_}) prepare(*a);
+    for (array<float>* a : {&wide_q_, &wide_k_, &wide_n_, &wide_own_}) prepare(*a);
     for (array<real>* a : {&loss_, &grad_scale_}) a->poison();
     for (array<std::int64_t>* a : {&correct_, &correct_columns_, &rows_counted_}) a->poison();
     if (query_ids_.given()) query_ids_.write(p.query_ids);
@@ -188,8 +198,8 @@ class similarity_call : public similarity_call_base {
     if (mask_.given()) {
       std::vector<std::uint8_t> part;
       for (std::int64_t i = 0; i < p.rows; ++i) {
-        const auto row = p.mask.begin() + i * p.columns();
-        part.insert(part.end(), row + first_masked_, row + p.columns());
+        const auto row = p.mask.begin() + i * p.all_columns();
+        part.insert(part.end(), row + first_masked_, row + p.all_columns());
       }
       mask_.write(part);
     }
@@ -228,6 +238,8 @@ class similarity_call : public similarity_call_base {
     take("grad_keys", wide_k_);
     take("grad_negatives", grad_n_);
     take("grad_negatives", wide_n_);
+    take("grad_row_negatives", grad_own_);
+    take("grad_row_negatives", wide_own_);
     take("grad_scale", grad_scale_);
     take("correct", correct_);
     take("correct_columns", correct_columns_);
@@ -235,6 +247,7 @@ class similarity_call : public similarity_call_base {
     q_.check_unchanged("queries", r.damage);
     k_.check_unchanged("keys", r.damage);
     n_.check_unchanged("negatives", r.damage);
+    own_.check_unchanged("row_negatives", r.damage);
     query_ids_.check_unchanged("query_ids", r.damage);
     key_ids_.check_unchanged("key_ids", r.damage);
     negative_ids_.check_unchanged("negative_ids", r.damage);
@@ -252,6 +265,13 @@ class similarity_call : public similarity_call_base {
   }
 
   culoss::workspace workspace() const override { return {scratch_.data(), scratch_bytes_}; }
+  std::pair<simt::watch::range_traffic, simt::watch::range_traffic> own_traffic() const override {
+    const auto of = [](const array<T>& a) {
+      return a.given() ? simt::watch::count_range(a.data(), a.span_bytes())
+                       : simt::watch::range_traffic{};
+    };
+    return {of(own_), of(grad_own_)};
+  }
 
  private:
   using real = culoss::real_of<T>;
@@ -328,6 +348,7 @@ class similarity_call : public similarity_call_base {
     out.grad_queries = gradient_of(grad_q_, wide_q_);
     out.grad_keys = gradient_of(grad_k_, wide_k_);
     out.grad_negatives = gradient_of(grad_n_, wide_n_);
+    out.grad_row_negatives = gradient_of(grad_own_, wide_own_);
     out.grad_scale = grad_scale_.as_vector();
     out.correct = correct_.as_vector();
     out.rows_counted = rows_counted_.as_vector();
@@ -339,6 +360,10 @@ class similarity_call : public similarity_call_base {
     if (key_ids_.given()) o.key_ids = key_ids_.as_vector();
     if (negative_ids_.given()) o.negative_ids = negative_ids_.as_vector();
     const culoss::matrix<const T> negatives = has_negatives_ ? n_.as_matrix() : culoss::matrix<T>();
+    if (own_.given()) {
+      return culoss::info_nce(where, q_.as_matrix(), k_.as_matrix(), negatives, own_.as_matrix(),
+                              out, o);
+    }
     return culoss::info_nce(where, q_.as_matrix(), k_.as_matrix(), negatives, out, o);
   }
 
@@ -347,8 +372,8 @@ class similarity_call : public similarity_call_base {
   std::int64_t rows_, offset_, first_masked_ = 0;
   bool has_negatives_;
   float scale_value_ = 1, upstream_value_ = 1, normalizer_value_ = 1;
-  array<T> q_, k_, n_, grad_q_, grad_k_, grad_n_;
-  array<float> wide_q_, wide_k_, wide_n_, row_weights_, upstream_rows_;
+  array<T> q_, k_, n_, own_, grad_q_, grad_k_, grad_n_, grad_own_;
+  array<float> wide_q_, wide_k_, wide_n_, wide_own_, row_weights_, upstream_rows_;
   array<float> scale_, upstream_, normalizer_;
   array<real> loss_, grad_scale_;
   array<std::int64_t> correct_, correct_columns_, rows_counted_;

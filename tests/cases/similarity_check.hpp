@@ -16,6 +16,7 @@ struct similarity_input {
   element type = element::float32;
   std::int64_t rows = 0, keys = 0, negatives = 0, dimension = 0, offset = 0;
   std::uint64_t seed = 1;
+  std::int64_t of_a_row = 0;
 };
 
 // Normal embeddings, each positive half its query; few ids, so that each masks some others. The
@@ -28,6 +29,7 @@ inline similarity_numbers make_similarity(const similarity_choice& c, const simi
   p.negatives = in.negatives;
   p.dimension = in.dimension;
   p.offset = in.offset;
+  p.of_a_row = in.of_a_row;
   random_numbers random(in.seed);
   const auto fill = [&](std::vector<double>& x, std::int64_t rows) {
     x.resize(static_cast<std::size_t>(rows * in.dimension));
@@ -40,6 +42,9 @@ inline similarity_numbers make_similarity(const similarity_choice& c, const simi
     double& key = p.k[static_cast<std::size_t>(i + in.offset * in.dimension)];
     key = round_to(in.type, 0.5 * (p.q[static_cast<std::size_t>(i)] + key));
   }
+  random_numbers of_rows(in.seed + 200);
+  p.own.resize(static_cast<std::size_t>(in.rows * in.of_a_row * in.dimension));
+  for (double& v : p.own) v = round_to(in.type, of_rows.normal());
   const auto identify = [&](std::vector<std::int64_t>& ids, std::int64_t rows) {
     for (std::int64_t i = 0; i < rows; ++i) {
       ids.push_back(random.below(in.rows / 3 + 2) + (std::int64_t{1} << 40));
@@ -51,7 +56,7 @@ inline similarity_numbers make_similarity(const similarity_choice& c, const simi
   // A fourth of the columns, positives among them, and all of one row; any byte but 0 masks.
   random_numbers bytes(in.seed + 100);
   for (std::int64_t i = 0; i < in.rows; ++i) {
-    for (std::int64_t j = 0; j < p.columns(); ++j) {
+    for (std::int64_t j = 0; j < p.all_columns(); ++j) {
       const std::int64_t byte = bytes.below(4) == 0 || i == in.rows / 2 ? 1 + bytes.below(255) : 0;
       p.mask.push_back(static_cast<std::uint8_t>(byte));
     }
@@ -70,11 +75,11 @@ inline similarity_numbers make_similarity(const similarity_choice& c, const simi
 inline std::string describe(const similarity_choice& c, const similarity_numbers& p) {
   const auto text = [](std::int64_t n) { return std::to_string(n); };
   return std::string(c.symmetric ? "clip" : "info_nce") + ", " + format_of(p.type).name + " " +
-         text(p.rows) + " x (" + text(p.keys) + " + " + text(p.negatives) + ") x " +
-         text(p.dimension) + ", offset " + text(p.offset) + (c.normalize ? ", normalize" : "") +
-         (c.in_batch ? "" : ", not in_batch") + (c.masked ? ", masked" : "") +
-         (c.mask ? ", mask" : "") + ", margin " + std::to_string(c.margin) +
-         (c.log_scale ? ", log_scale" : "") + (c.wide ? ", wide" : "") +
+         text(p.rows) + " x (" + text(p.keys) + " + " + text(p.negatives) + " + " +
+         text(p.of_a_row) + ") x " + text(p.dimension) + ", offset " + text(p.offset) +
+         (c.normalize ? ", normalize" : "") + (c.in_batch ? "" : ", not in_batch") +
+         (c.masked ? ", masked" : "") + (c.mask ? ", mask" : "") + ", margin " +
+         std::to_string(c.margin) + (c.log_scale ? ", log_scale" : "") + (c.wide ? ", wide" : "") +
          (c.accumulate ? ", accumulate" : "") +
          (c.plan != culoss::similarity_plan::automatic
               ? ", plan " + text(static_cast<std::int64_t>(c.plan))

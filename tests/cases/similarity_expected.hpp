@@ -40,12 +40,13 @@ class similarity_expectation {
     columns_.insert(columns_.end(), p.n.begin(), p.n.end());
     const embedding_rows q(p.q, p.rows, p.dimension, c.normalize);
     const embedding_rows k(columns_, p.columns(), p.dimension, c.normalize);
-    similarity_matrix s(q, k, scale_, a_);
+    const embedding_rows own(p.own, p.rows * p.of_a_row, p.dimension, c.normalize);
+    similarity_matrix s(q, k, scale_, a_, &own);
     take_margin(s);
     find_weights();
     find_sides(s);
     find_losses();
-    if (c.queries || c.keys || c.negatives) find_gradients(s, q, k);
+    if (c.queries || c.keys || c.negatives || c.row_negatives) find_gradients(s, q, k, own);
   }
 
   std::vector<expectation> all() const {
@@ -61,8 +62,8 @@ class similarity_expectation {
     if (j == i + p_.offset) return true;
     const bool key = j < p_.keys;
     if (key && !c_.in_batch) return false;
-    if (c_.mask && p_.mask[index(i * p_.columns() + j)] != 0) return false;
-    if (!c_.masked) return true;
+    if (c_.mask && p_.mask[index(i * p_.all_columns() + j)] != 0) return false;
+    if (!c_.masked || j >= p_.columns()) return true;
     const std::int64_t id = p_.query_ids[index(i)];
     if (c_.symmetric) return id != p_.query_ids[index(j)];
     return id != (key ? p_.key_ids[index(j)] : p_.negative_ids[index(j - p_.keys)]);
@@ -154,8 +155,8 @@ class similarity_expectation {
     scale_error_ = of_scalar * (scale_error + 16 * a_.u * scale);
   }
 
-  void find_gradients(const similarity_matrix& s, const embedding_rows& q,
-                      const embedding_rows& k) {
+  void find_gradients(const similarity_matrix& s, const embedding_rows& q, const embedding_rows& k,
+                      const embedding_rows& own) {
     const double u = a_.u;
     const double smaller = static_cast<double>(p_.dimension) / 32 + 24;
     const double of_rows = (2 * static_cast<double>(s.cols) + smaller) * u;
@@ -164,11 +165,15 @@ class similarity_expectation {
     const similarity_arithmetic of_column = kept_ ? with_kept(a_, p_.type, true) : a_;
     query_errors_.assign(p_.q.size(), 0.0);
     column_errors_.assign(columns_.size(), 0.0);
+    own_errors_.assign(p_.own.size(), 0.0);
     for (std::int64_t i = 0; i < s.rows; ++i) {
       double* const eq = query_errors_.data() + i * p_.dimension;
       for (std::int64_t j = 0; j < s.cols; ++j) {
         if (!takes_part(i, j)) continue;
-        const double norms = q.r(i) * k.r(j);
+        const bool is_own = j >= p_.columns();
+        const embedding_rows& others = is_own ? own : k;
+        const std::int64_t other = is_own ? i * p_.of_a_row + j - p_.columns() : j;
+        const double norms = q.r(i) * others.r(other);
         const bool positive = j == i + p_.offset;
         double size = 0, error = 0;
         const auto add = [&](const side_bounds& side, double weight,
@@ -180,21 +185,24 @@ class similarity_expectation {
           error += std::fabs(weight) * (positive ? p * (side.q_error + 6 * u) + a_.flush
                                                  : side.p_error(l, s.error[s.at(i, j)], a));
         };
-        add(rows_[index(i)], c_.symmetric ? weights_[index(i)] / 2 : weights_[index(i)], of_row);
+        add(rows_[index(i)], c_.symmetric ? weights_[index(i)] / 2 : weights_[index(i)],
+            is_own ? a_ : of_row);
         if (c_.symmetric) add(cols_[index(j)], weights_[index(j)] / 2, of_column);
-        // Positives that are in no tile stay float.
-        const bool tiled = !positive || c_.in_batch;
+        // Positives that are in no tile stay float, and so do negatives of the row's own.
+        const bool tiled = !is_own && (!positive || c_.in_batch);
         error = norms * (error + size * (6 * u + (tiled ? a_.tile : 0)));
         if (tiled) error += a_.tile_least * q.largest * k.largest * largest_weight_;
         size *= norms;
-        double* const ek = column_errors_.data() + j * p_.dimension;
+        double* const ek = (is_own ? own_errors_ : column_errors_).data() + other * p_.dimension;
         const double to_q = error + of_rows * size, to_k = error + of_cols * size;
-        for (std::int64_t d = 0; d < p_.dimension; ++d) eq[d] += to_q * std::fabs(k.row(j)[d]);
+        for (std::int64_t d = 0; d < p_.dimension; ++d)
+          eq[d] += to_q * std::fabs(others.row(other)[d]);
         for (std::int64_t d = 0; d < p_.dimension; ++d) ek[d] += to_k * std::fabs(q.row(i)[d]);
       }
     }
     project_error(q, scale_, query_errors_);
     project_error(k, scale_, column_errors_);
+    project_error(own, scale_, own_errors_);
   }
 
   expectation expect(const output& o) const {
@@ -213,8 +221,10 @@ class similarity_expectation {
       with_rounding(real, [&](std::size_t i) { return loss_errors_[i]; });
     } else if (o.name == "grad_scale") {
       with_rounding(real, [&](std::size_t) { return scale_error_; });
-    } else if (o.name == "grad_queries" || columns) {
-      const std::vector<double>& errors = columns ? column_errors_ : query_errors_;
+    } else if (o.name == "grad_queries" || o.name == "grad_row_negatives" || columns) {
+      const std::vector<double>& errors = columns                          ? column_errors_
+                                          : o.name == "grad_row_negatives" ? own_errors_
+                                                                           : query_errors_;
       const std::size_t first = o.name == "grad_negatives" ? p_.k.size() : 0;
       e.cols = p_.dimension;
       // What was added to had to be rounded once more.
@@ -239,7 +249,7 @@ class similarity_expectation {
   similarity_results exact_;
   std::vector<double> row_weights_, weights_;
   std::vector<side_bounds> rows_, cols_;
-  std::vector<double> loss_errors_, query_errors_, column_errors_;
+  std::vector<double> loss_errors_, query_errors_, column_errors_, own_errors_;
   double scale_error_ = 0, ambiguous_rows_ = 0, ambiguous_cols_ = 0;
 };
 

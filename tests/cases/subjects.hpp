@@ -111,6 +111,8 @@ inline std::vector<similarity_way> similarity_ways() {
       {clip, {.rows = 6, .keys = 6, .dimension = 3}},
       {masked, {.type = half, .rows = 5, .keys = 5, .negatives = 4, .dimension = 8}},
       {queue, {.type = element::bfloat16, .rows = 4, .keys = 4, .negatives = 7, .dimension = 5}},
+      {plain, {.type = half, .rows = 3, .keys = 3, .dimension = 5, .of_a_row = 4}},
+      {queue, {.rows = 3, .keys = 3, .dimension = 70, .of_a_row = 260}},
       {forward_only(plain), {.rows = 5, .keys = 5, .dimension = 4}},
       {forward_only(clip), {.type = half, .rows = 6, .keys = 6, .dimension = 3}},
   };

@@ -44,7 +44,8 @@ struct info_nce {
   culoss::cublas* handle;
   std::int64_t m, k;  // mostly the numbers of keys and negatives
   culoss::info_nce_options options;
-  culoss::matrix<const T> queries, keys, negatives;
+  culoss::matrix<const T> queries, keys, negatives, own;
+  bool has_own;
   culoss::info_nce_outputs<T> out;
 
   explicit info_nce(source& from)
@@ -54,7 +55,12 @@ struct info_nce {
         options(common<culoss::info_nce_options>(from, from.rows())),
         queries(from.matrix<const T>(from.rows(), from.columns())),
         keys(from.matrix<const T>(m, from.columns())),
-        negatives(k == 0 ? culoss::matrix<const T>() : from.matrix<const T>(k, from.columns())) {
+        negatives(k == 0 ? culoss::matrix<const T>() : from.matrix<const T>(k, from.columns())),
+        has_own(from.coin()) {
+    // At most as many rows as a slot has room for.
+    const std::int64_t rows = std::clamp<std::int64_t>(from.rows(), 0, kMostRows);
+    const std::int64_t r = has_own && rows > 0 ? from.byte() % (kMostRows / rows + 1) : 0;
+    if (has_own) own = from.matrix<const T>(rows * r, from.columns());
     options.positive_offset = from.integer(
         from.byte() > 128 ? std::max<std::int64_t>(0, m - std::max<std::int64_t>(0, from.rows()))
                           : 0);
@@ -67,12 +73,14 @@ struct info_nce {
       options.key_ids = from.vector<const std::int64_t>(m);
     }
     if (from.coin()) {
-      options.mask = from.matrix<const std::uint8_t>(from.rows(), options.in_batch ? m + k : k);
+      options.mask =
+          from.matrix<const std::uint8_t>(from.rows(), (options.in_batch ? m + k : k) + r);
     }
     out.loss = from.loss<real>(options.reduction, from.rows());
     out.grad_queries = gradient<T>(from, from.rows());
     out.grad_keys = gradient<T>(from, m);
     if (k > 0 || from.odd()) out.grad_negatives = gradient<T>(from, k);
+    if (has_own || from.odd()) out.grad_row_negatives = gradient<T>(from, rows * r);
     out.grad_scale = from.optional_vector<real>(1);
     out.correct = from.optional_vector<std::int64_t>(1);
     out.rows_counted = from.optional_vector<std::int64_t>(1);
@@ -87,6 +95,7 @@ struct info_nce {
                 .keys = keys.rows,
                 .negatives = negatives.rows,
                 .dimension = queries.cols,
+                .row_negatives = of_a_row(),
                 .element_bytes = static_cast<int>(kSizeof<T>),
                 .gradients = !out.grad_queries.empty() || !out.grad_keys.empty(),
                 .negative_gradients = !out.grad_negatives.empty(),
@@ -102,24 +111,33 @@ struct info_nce {
       says.view("negatives", negatives, access::read);
       says.require(negatives.cols == queries.cols, "negatives");
     }
+    if (has_own && !own.empty()) {
+      says.view("row_negatives", own, access::read);
+      says.require(own.cols == queries.cols, "row_negatives");
+      says.require(own.rows == 0 || (rows > 0 && own.rows % rows == 0), "row_negatives");
+    }
     says.require(rows >= 0 && offset >= 0 && rows <= keys.rows && offset <= keys.rows - rows,
                  "positive_offset");
     culoss_fuzz::judge(says, options, rows);
     judge_ids(says);
     judge_plan<T>(says, options.plan, out.grad_queries, out.grad_keys, out.grad_negatives);
-    judge_mask(says, options.mask, rows,
-               options.in_batch ? sum_of(keys.rows, negatives.rows) : negatives.rows);
+    const std::int64_t shared =
+        options.in_batch ? sum_of(keys.rows, negatives.rows) : negatives.rows;
+    judge_mask(says, options.mask, rows, sum_of(shared, of_a_row()));
     says.loss("loss", out.loss, options.reduction, rows);
     judge_gradient(says, "grad_queries", out.grad_queries, queries, options.accumulate);
     judge_gradient(says, "grad_keys", out.grad_keys, keys, options.accumulate);
     judge_gradient(says, "grad_negatives", out.grad_negatives, negatives, options.accumulate);
     says.require(out.grad_negatives.empty() || !negatives.empty(), "grad_negatives");
+    judge_gradient(says, "grad_row_negatives", out.grad_row_negatives, own, options.accumulate);
+    says.require(out.grad_row_negatives.empty() || !own.empty(), "grad_row_negatives");
     says.optional("grad_scale", out.grad_scale, 1);
     says.optional("correct", out.correct, 1);
     says.optional("rows_counted", out.rows_counted, 1);
     says.some_output(rows, out.loss, out.grad_queries, out.grad_keys, out.grad_negatives,
-                     out.grad_scale, out.correct, out.rows_counted);
+                     out.grad_row_negatives, out.grad_scale, out.correct, out.rows_counted);
   }
+  std::int64_t of_a_row() const { return queries.rows > 0 ? own.rows / queries.rows : 0; }
   // Ids are compared: those of the queries with those of all that is in play.
   void judge_ids(predicate& says) const {
     const bool of_queries = !options.query_ids.empty();
@@ -137,7 +155,8 @@ struct info_nce {
   }
   template <class Where>
   requires on<Where, T> culoss::status operator()(const Where& where) const {
-    return culoss::info_nce(where, queries, keys, negatives, out, options);
+    return has_own ? culoss::info_nce(where, queries, keys, negatives, own, out, options)
+                   : culoss::info_nce(where, queries, keys, negatives, out, options);
   }
 };
 

@@ -150,26 +150,38 @@ struct similarity_matrix {
   std::int64_t rows, cols;
   std::vector<double> l, error;
 
+  // Behind the columns of k those of each row's own.
   similarity_matrix(const embedding_rows& q, const embedding_rows& k, double scale,
-                    const similarity_arithmetic& a)
-      : rows(q.count), cols(k.count), l(static_cast<std::size_t>(rows * cols)), error(l.size()) {
-    const std::int64_t dimension = q.dimension;
-    std::vector<double> transposed(static_cast<std::size_t>(cols * dimension));
-    for (std::int64_t j = 0; j < cols; ++j) {
+                    const similarity_arithmetic& a, const embedding_rows* own = nullptr)
+      : rows(q.count),
+        cols(k.count + (own != nullptr && rows > 0 ? own->count / rows : 0)),
+        l(static_cast<std::size_t>(rows * cols)),
+        error(l.size()) {
+    const std::int64_t dimension = q.dimension, shared = k.count;
+    std::vector<double> transposed(static_cast<std::size_t>(shared * dimension));
+    for (std::int64_t j = 0; j < shared; ++j) {
       for (std::int64_t d = 0; d < dimension; ++d) {
-        transposed[static_cast<std::size_t>(d * cols + j)] = k.row(j)[d];
+        transposed[static_cast<std::size_t>(d * shared + j)] = k.row(j)[d];
       }
     }
     for (std::int64_t i = 0; i < rows; ++i) {
       double *const s = l.data() + i * cols, *const size = error.data() + i * cols;
       for (std::int64_t d = 0; d < dimension; ++d) {
         const double x = q.row(i)[d];
-        const double* const y = transposed.data() + d * cols;
-        for (std::int64_t j = 0; j < cols; ++j) s[j] += x * y[j];
-        for (std::int64_t j = 0; j < cols; ++j) size[j] += std::fabs(x * y[j]);
+        const double* const y = transposed.data() + d * shared;
+        for (std::int64_t j = 0; j < shared; ++j) s[j] += x * y[j];
+        for (std::int64_t j = 0; j < shared; ++j) size[j] += std::fabs(x * y[j]);
+      }
+      for (std::int64_t j = shared; j < cols; ++j) {
+        const double* const y = own->row(i * (cols - shared) + j - shared);
+        for (std::int64_t d = 0; d < dimension; ++d) {
+          s[j] += q.row(i)[d] * y[d];
+          size[j] += std::fabs(q.row(i)[d] * y[d]);
+        }
       }
       for (std::int64_t j = 0; j < cols; ++j) {
-        const double by = scale * q.r(i) * k.r(j);
+        const double r = j < shared ? k.r(j) : own->r(i * (cols - shared) + j - shared);
+        const double by = scale * q.r(i) * r;
         s[j] *= by;
         size[j] = 2 * static_cast<double>(dimension) * a.u * size[j] * std::fabs(by) +
                   9 * a.u * std::fabs(s[j]);

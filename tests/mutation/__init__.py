@@ -1,9 +1,8 @@
 """The planted bugs, by the folder that they are planted in."""
 
-from . import (elements, embeddings, host, kept, launches, mining, policies, reference, rows,
-               self_similarity, siglip, similarities)
+from . import (elements, embeddings, host, kept, launches, mining, own_negatives, policies, reference,
+               rows, self_similarity, siglip, similarities)
 
-GROUPS = [rows, policies, elements, embeddings, similarities, self_similarity, siglip, kept, mining,
-          host,
-          launches, reference]
+GROUPS = [rows, policies, elements, embeddings, similarities, self_similarity, siglip, kept,
+          own_negatives, mining, host, launches, reference]
 MUTANTS = [m for group in GROUPS for m in group.MUTANTS]

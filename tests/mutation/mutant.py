@@ -61,6 +61,7 @@ LIKELY_KILLERS = [
     ('kernels/*kept*', 'info_nce_kept info_nce_kept.watch'),
     ('kernels/*similarity*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
+    ('kernels/row_negatives*', 'info_nce_row_negatives'),
     ('kernels/*embedding*', 'pitch info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
     ('kernels/policy/cross_entropy.cuh', 'lesson accuracy special_values divisors'),

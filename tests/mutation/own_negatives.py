@@ -1,0 +1,103 @@
+"""Bugs in negatives of each row's own: their kernel, its plan and how it is called."""
+
+from .mutant import Mutant
+
+KERNEL = 'kernels/row_negatives.cuh'
+SWEEP = 'host/similarity.hpp'
+NCE = 'host/info_nce.cu'
+CHECK = 'host/info_nce.hpp'
+VALIDATE = 'host/validate.cpp'
+TUNING = 'host/tuning.hpp'
+ROWS = 'kernels/embedding_rows.cuh'
+REFERENCE = 'host/reference/info_nce.hpp'
+REFERENCE_CALL = 'host/reference/info_nce.cpp'
+TESTS = 'info_nce_row_negatives'
+
+MUTANTS = [
+    Mutant('own-of-the-first-row', KERNEL, 'every row takes the first row\'s negatives',
+           'a.negatives.data + i * a.count * a.negatives.ld;', 'a.negatives.data;', TESTS),
+    Mutant('own-mask-ignored', KERNEL, 'masked negatives of a row\'s own take part',
+           'takes[b] = k < count && (mask == nullptr || mask[k] == 0);', 'takes[b] = k < count;',
+           TESTS),
+    Mutant('own-norm-in-float', KERNEL, 'squares of long and short negatives are no floats',
+           'double square[kBatch] = {};', 'float square[kBatch] = {};', TESTS),
+    Mutant('own-infinity-is-masked', KERNEL, 'a similarity of -inf passes for a mask',
+           'takes[b] ? make_float2(fmaf(s, 0.0f, s), c)', 'takes[b] ? make_float2(s, c)', TESTS),
+    Mutant('own-dot-of-one-lane', KERNEL, 'lanes that share a dot product do not add it up',
+           'for (int step = 1; step < how.group; step *= 2) {',
+           'for (int step = 1; step < how.group / 2; step *= 2) {', TESTS),
+    Mutant('own-scores-too-early', KERNEL, 'scores are read before all are there',
+           '    }\n  }\n  __syncthreads();\n\n  // The row\'s state',
+           '    }\n  }\n\n  // The row\'s state', f'{TESTS} {TESTS}.watch'),
+    Mutant('own-best-of-a-warp', KERNEL, 'the largest is that of one warp',
+           'for (int w = 1; w < threads / 32; ++w) s = merge(s, of_warps[first + w]);', '', TESTS),
+    Mutant('own-warps-of-another-team', KERNEL, 'a team merges the first team\'s warps',
+           'const int first = static_cast<int>(threadIdx.x) / threads * (threads / 32);',
+           'const int first = 0;', TESTS),
+    Mutant('own-ties-are-keys', KERNEL, 'a row\'s own negatives stand before the keys',
+           'best = {l, a.first_index + k};', 'best = {l, -1};', TESTS),
+    Mutant('own-moment-of-masked', KERNEL, 'a masked one is 0 times infinity in the moment',
+           'sums.moment += z == -INFINITY ? 0.0f : e * z;', 'sums.moment += e * z;', TESTS),
+    Mutant('own-forgets-the-shared', KERNEL, 'a row ends with its own negatives alone',
+           'merge(a.finish.rows.states[i], own)', 'own', TESTS),
+    Mutant('own-coefficients-too-early', KERNEL, 'gradients begin before the row has ended',
+           'return;\n  __syncthreads();\n\n  // Gradients', 'return;\n\n  // Gradients',
+           f'{TESTS} {TESTS}.watch'),
+    Mutant('own-gradient-along', KERNEL, 'a normalized negative keeps its radial gradient',
+           '(q[e] - along * x[e]) * by', 'q[e] * by', TESTS),
+    Mutant('own-gradient-unscaled', KERNEL, 'the gradient misses the upstream gradient',
+           'const float by = scaled(dl, direct, norm);', 'const float by = dl * norm;', TESTS),
+    Mutant('own-off-is-computed', KERNEL, 'a divisor of 0 leaves NaN in the gradients',
+           'v[e] = off ? 0.0f : masked', 'v[e] = masked', TESTS),
+    Mutant('own-parts-not-added', KERNEL, 'the query gets what the first threads have',
+           'for (int other = 1; part == 0 && other < parts; ++other) {',
+           'for (int other = 1; part == 0 && other < parts - 1; ++other) {', TESTS),
+    Mutant('own-query-unlifted', KERNEL, 'the query\'s sums miss the factor of the columns',
+           'sum[e] *= numbers.column_factor;', 'sum[e] *= 1.0f;', TESTS),
+    Mutant('own-accumulate-ignored', KERNEL, 'a gradient that is to be added to is overwritten',
+           'part[e] = accumulate ? part[e] + v[at + e] : v[at + e];', 'part[e] = v[at + e];', TESTS),
+    Mutant('own-gradient-pitch', KERNEL, 'rows of the gradient are taken to lie close together',
+           '(i * a.count + k) * a.gradient_ld;', '(i * a.count + k) * a.dimension;', TESTS),
+    Mutant('own-read-in-halves', KERNEL, 'negatives are read again though they are on chip',
+           'k < mine ? copy[(1 + static_cast<long long>(k)) * packs + p] : make_uint4(0, 0, 0, 0);',
+           'k < mine ? load(k, p).raw : make_uint4(0, 0, 0, 0);',
+           f'{TESTS}.watch'),
+    Mutant('own-direct-with-range', 'kernels/similarity_call.cuh',
+           'gradients of a row\'s own are lifted and stay so', 'n.direct = scale * upstream * top;',
+           'n.direct = scale * upstream * top * a.range;', TESTS),
+
+    Mutant('pair-overwrites-own', ROWS, 'the positive\'s part of dq overwrites the negatives\'',
+           'u = add ? fmaf(g, y.at(row, d), u) : g * y.at(row, d);', 'u = g * y.at(row, d);', TESTS),
+    Mutant('own-start-forgotten', SWEEP, 'keys\' part of dq overwrites that of a row\'s own',
+           'bool started = p_.of_a_row > 0 && wants_queries;', 'bool started = false;', TESTS),
+    Mutant('own-scores-short', SWEEP, 'the workspace holds too few scores',
+           'keeps_scores ? plan.rows * e.of_a_row : 0', 'keeps_scores ? e.of_a_row : 0',
+           f'{TESTS} {TESTS}.asan'),
+    Mutant('own-alignment-assumed', SWEEP, 'rows of any pitch are read 16 bytes at a time',
+           'ld * bytes % kPackBytes == 0;', 'true;', TESTS),
+    Mutant('own-index-of-the-keys', NCE, 'a row\'s own have the indices of the shared negatives',
+           'p.first_row_index = index(columns + negatives.rows);',
+           'p.first_row_index = index(columns - 1);', TESTS),
+    Mutant('own-mask-of-the-shared', NCE, 'a row\'s own are masked as the shared negatives are',
+           'p.first_row_masked = p.segments[1].first_masked + negatives.rows;',
+           'p.first_row_masked = p.segments[1].first_masked;', TESTS),
+    Mutant('own-shared-memory-short', TUNING, 'the query has no room beside its negatives',
+           'const double of_copy = bytes + static_cast<double>(packs) * kPackBytes;',
+           'const double of_copy = bytes;', f'{TESTS} {TESTS}.watch', first='host/info_nce.cu'),
+
+    Mutant('own-of-any-number', VALIDATE, 'rows may have different numbers of negatives',
+           'if (failed() || value == 0 || (of > 0 && value % of == 0)) return;',
+           'if (failed() || value == 0 || of > 0) return;', 'info_nce_device_arguments',
+           on_device=True),
+    Mutant('own-gradient-of-nothing', CHECK, 'a gradient of no negatives passes',
+           'v.require(has_row_negatives || outputs.grad_row_negatives.empty(),',
+           'v.require(true,', 'info_nce_device_arguments', on_device=True),
+    Mutant('reference-own-of-the-first-row', REFERENCE, 'every row has the first one\'s negatives',
+           '(*own)[i * of_a_row + j - columns.size()]', '(*own)[j - columns.size()]'),
+    Mutant('reference-own-by-ids', REFERENCE, 'a row\'s own negatives are masked by ids',
+           'if (query_ids == nullptr || column >= shared) return true;',
+           'if (query_ids == nullptr) return true;'),
+    Mutant('reference-own-gradient', REFERENCE_CALL, 'a row\'s own get the gradient of the first',
+           'return dl(k / of_a_row, columns.size() + k % of_a_row);',
+           'return dl(k / of_a_row, columns.size());'),
+]
