@@ -2,9 +2,9 @@
 // double. A warp a row.
 //
 // Moves, for embeddings of D s bytes a row: describe_rows one of them and a label; choose_positive
-// and finish_anchor the anchor and each candidate that is in question, mostly one to three (all N
-// where the product decides nothing); finish_mined_gradient the row and each row that it makes a
-// chosen pair with, on average 4, and the gradient once.
+// and finish_anchor the anchor and each of the at most four candidates that it kept (all rows where
+// one that it did not keep may be as good); finish_mined_gradient the row and each row that it makes
+// a chosen pair with, on average 4, and the gradient once.
 #pragma once
 
 #include "kernels/divisor.cuh"

@@ -90,6 +90,29 @@ TEST_F(mined_triplet_plan, has_the_same_bits_where_all_choose_one_row) {
   EXPECT_EQ(complaint(all[0], expect(c, p)), "");
 }
 
+// Four equal anchors choose rows 4 and 5, with weights of which a sum in double loses the second one,
+// and the fourth one too in any other order than theirs.
+TEST_F(mined_triplet_plan, sums_in_the_order_of_the_anchors) {
+  mined_choice c{.distance = triplet_distance::squared_euclidean, .margin = 1000};
+  c.reduction = culoss::reduction::none;
+  c.upstream = source::rows;
+  mined_numbers p;
+  p.rows = 6;
+  p.dimension = 1;
+  p.x = {0, 0, 0, 0, 1, 10};
+  p.labels = {1, 1, 1, 1, 1, 2};
+  p.upstream_rows = {0x1p60f, 1, -0x1p60f, 1, 0, 0};
+  for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
+                                     simt::schedule::random, simt::schedule::warp_priority}) {
+    simt::settings settings = simt::get_settings();
+    settings.order = order;
+    const simt::scoped_settings during(settings);
+    const mined_results r = run_on_device(c, p);
+    EXPECT_EQ(r["gradient"][4], 2);    // 2 (1 - 0) of the fourth
+    EXPECT_EQ(r["gradient"][5], -20);  // -2 (10 - 0)
+  }
+}
+
 TEST_F(mined_triplet_plan, refuses_less_than_the_least_workspace) {
   for (const planned& each : planned_calls()) {
     const mined_numbers p = make_mined(each.choice, each.input);
