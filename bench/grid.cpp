@@ -19,8 +19,9 @@ std::size_t cold_bytes(const device_description& on) { return 5 * on.cache_bytes
 }  // namespace
 
 const char* name_of(loss value) {
-  constexpr const char* kSimilarities[] = {"info_nce", "info_nce_queue", "clip",  "batch_hard",
-                                           "nt_xent",  "sup_con",        "siglip"};
+  constexpr const char* kSimilarities[] = {
+      "info_nce", "info_nce_queue", "clip",   "batch_hard",
+      "nt_xent",  "sup_con",        "siglip", "linear_cross_entropy"};
   const int over = static_cast<int>(value) - static_cast<int>(loss::info_nce);
   return over < 0 ? properties(value).name : kSimilarities[over];
 }

@@ -18,6 +18,7 @@ using culoss_test::element;
 // One function with one choice of options. Those of cross_entropy, row_losses.hpp has the values:
 // smoothing to softcap, one option; all, these, class weights and the output of the entropy;
 // targets, against probabilities. strided: classes are not innermost. smooth_targets: of rows.
+// linear_cross_entropy: rows are hidden states, keys the classes' weights.
 // info_nce: in the batch, and against the negatives where there are some; info_nce_queue: against
 // the negatives alone; info_nce_own: against negatives of each row's own, a loss of rows.
 // batch_hard: mined_triplet of a batch. nt_xent, sup_con: rows are all embeddings, cols as many.
@@ -53,6 +54,7 @@ enum class loss {
   nt_xent,
   sup_con,
   siglip,
+  linear_cross_entropy,
 };
 
 enum class mode {

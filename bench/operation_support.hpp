@@ -47,6 +47,7 @@ class checker {
 std::unique_ptr<operation> make_row_operation(const sweep_row& row, data_pool& pool);
 std::unique_ptr<operation> make_own_negatives(const sweep_row& row, data_pool& pool);
 std::unique_ptr<operation> make_similarity(const sweep_row& row, data_pool& pool);
+std::unique_ptr<operation> make_linear(const sweep_row& row, data_pool& pool);
 std::unique_ptr<operation> make_mining(const sweep_row& row, data_pool& pool);
 std::unique_ptr<operation> make_self_similarity(const sweep_row& row, data_pool& pool);
 std::unique_ptr<operation> make_siglip(const sweep_row& row, data_pool& pool);

@@ -289,6 +289,7 @@ std::unique_ptr<operation> make_row_operation(const sweep_row& row, data_pool& p
 
 std::unique_ptr<operation> make_operation(const sweep_row& row, data_pool& pool) {
   pool.hold(kNormals, row.type);
+  if (row.loss == loss::linear_cross_entropy) return make_linear(row, pool);
   if (row.loss == loss::batch_hard) return make_mining(row, pool);
   if (row.with_itself()) return make_self_similarity(row, pool);
   if (row.loss == loss::siglip) return make_siglip(row, pool);

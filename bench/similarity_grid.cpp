@@ -1,6 +1,7 @@
 #include "bench/similarity_grid.hpp"
 
 #include <algorithm>
+#include <culoss/linear_cross_entropy.hpp>
 #include <culoss/mined_triplet.hpp>
 #include <culoss/self_similarity.hpp>
 #include <culoss/siglip.hpp>
@@ -43,6 +44,22 @@ std::vector<block> cuda_blocks(form wanted) {
   };
   // SigLIP's own batch.
   blocks.push_back({loss::siglip, kFused, kBf16, {32768}, kNone, {768}, best});
+  // Heads of language models: N tokens, V classes, D wide; 6 N V D operations with gradients.
+  const auto heads = [&](const std::vector<mode>& modes, const std::vector<std::int64_t>& tokens,
+                         const std::vector<std::int64_t>& widths, std::int64_t classes) {
+    blocks.push_back(
+        {loss::linear_cross_entropy, modes, kBf16, tokens, kNone, widths, best, classes});
+  };
+  heads(kBoth, {8192}, {4096}, 128256);
+  heads(kFused, {64}, {128}, 1000);
+  if (wanted == form::full) {
+    for (const std::int64_t classes : {32000, 50257, 128256, 262144}) {
+      heads(kBoth, {1024, 4096, 8192, 16384}, {1024, 2048, 4096}, classes);
+    }
+  } else {
+    heads(kFused, {2048, 8192}, {2048}, 32000);
+    heads(kFused, {8192}, {768}, 50257);
+  }
   if (wanted == form::full) {
     const std::vector<std::int64_t> batches = powers(256, 65536, 2);
     const std::vector<std::int64_t> dimensions{128, 256, 512, 768, 1024};
@@ -106,6 +123,7 @@ std::vector<block> cpu_blocks(form wanted) {
       {loss::clip, kBoth, single, powers(16, 512, 2), kNone, {128}, none},
       {loss::siglip, kBoth, single, powers(16, 512, 2), kNone, {128}, none},
       {loss::info_nce, kFused, types, {64}, kNone, {128}, none},
+      {loss::linear_cross_entropy, kBoth, types, {64}, kNone, {128}, none, 1000},
       {loss::batch_hard, kFused, single, powers(64, 1024, 4), kNone, {128}, none},
   };
 }
@@ -123,6 +141,18 @@ similarity_plan asked_of(const sweep_row& row) {
 }
 
 similarity_workspace workspace_of(const sweep_row& row, similarity_plan plan) {
+  const bool fused = row.mode == mode::fused;
+  if (row.loss == loss::linear_cross_entropy) {
+    const linear_cross_entropy_plan w =
+        linear_cross_entropy_workspace({.rows = row.rows,
+                                        .classes = row.cols,
+                                        .dimension = row.dimension,
+                                        .element_bytes = culoss_test::format_of(row.type).bytes,
+                                        .hidden_gradient = fused,
+                                        .weight_gradient = fused});
+    const auto kind = fused ? similarity_plan::one_visit : similarity_plan::forward_only;
+    return {w.least, kind, w.best, kind};
+  }
   if (row.with_itself()) {
     const self_similarity_shape shape{.rows = row.rows,
                                       .dimension = row.dimension,
@@ -135,7 +165,7 @@ similarity_workspace workspace_of(const sweep_row& row, similarity_plan plan) {
                                .negatives = row.negatives,
                                .dimension = row.dimension,
                                .element_bytes = culoss_test::format_of(row.type).bytes,
-                               .gradients = row.mode == mode::fused,
+                               .gradients = fused,
                                .plan = plan};
   if (row.loss == loss::siglip) return siglip_workspace(shape);
   return row.loss == loss::clip ? clip_workspace(shape) : info_nce_workspace(shape);

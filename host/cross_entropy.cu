@@ -20,14 +20,7 @@ status forward(const cuda& where, const Logits& logits, const label_view& labels
   call.set(logits, out.grad_logits);
   call.labels = labels;
   call.options = options;
-  call.loss = out.loss.data;
-  call.z_loss = out.z_loss.data;
-  call.lse = out.lse.data;
-  call.entropy = out.entropy.data;
-  call.statistics = out.statistics.data;
-  call.argmax = out.argmax.data;
-  call.correct = out.correct.data;
-  call.rows_counted = out.rows_counted.data;
+  call.set_outputs(out);
   return run_labeled_rows(where, call);
 }
 
@@ -83,6 +76,21 @@ status cross_entropy(const cuda& where, strided_logits<const bf16> logits, label
                      const cross_entropy_outputs<bf16, strided_logits<bf16>>& outputs,
                      const cross_entropy_options& options) noexcept {
   return forward(where, logits, labels, outputs, options);
+}
+
+status merge_statistics(const cuda& where, matrix<const shard_statistics<float>> shards,
+                        label_view labels, const merged_outputs<float>& outputs,
+                        const cross_entropy_options& options) noexcept {
+  const status s = check_merge_statistics(where, shards, labels, outputs, options);
+  if (!s.ok()) return s;
+  labeled_call call;
+  call.function = "merge_statistics";
+  call.rows = shards.cols;
+  call.cols = options.classes;
+  call.labels = labels;
+  call.options = options;
+  call.set_outputs(outputs);
+  return run_merged_rows(where, call, shards);
 }
 
 status cross_entropy_backward(const cuda& where, matrix<const float> logits, label_view labels,

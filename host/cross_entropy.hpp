@@ -54,30 +54,54 @@ void check_logits(validator& v, const strided_logits<const T>& logits) noexcept 
   v.positive("logits.classes", logits.classes);
 }
 
+// Columns and rows, and what their numbers are called.
+struct counted_size {
+  std::int64_t size;
+  const char* name;
+};
 template <class Logits>
-void check_cross_entropy_options(validator& v, const Logits& logits,
-                                 const cross_entropy_options& options) noexcept {
-  v.check_if_given("class_weights", options.class_weights, cols_of(logits), name_of_cols(logits),
-                   role::input);
-  v.check_if_given("row_weights", options.row_weights, rows_of(logits), name_of_rows(logits),
-                   role::input);
+counted_size counted_rows(const Logits& logits) noexcept {
+  return {rows_of(logits), name_of_rows(logits)};
+}
+template <class Logits>
+counted_size counted_cols(const Logits& logits) noexcept {
+  return {cols_of(logits), name_of_cols(logits)};
+}
+
+// Whether columns of that number are all classes.
+template <class Options>
+bool is_whole(const Options& options, std::int64_t cols) noexcept {
+  return options.classes == 0 || options.classes == cols;
+}
+
+template <class Options>
+void check_cross_entropy_options(validator& v, const counted_size& rows, const counted_size& cols,
+                                 const Options& options) noexcept {
+  v.shard(options.class_offset, cols.name, cols.size, options.classes);
+  const counted_size classes =
+      options.classes == 0 ? cols : counted_size{options.classes, "classes"};
+  v.check_if_given("class_weights", options.class_weights, classes.size, classes.name, role::input);
+  v.check_if_given("row_weights", options.row_weights, rows.size, rows.name, role::input);
   v.in_range("label_smoothing", options.label_smoothing, 0.0f, 1.0f);
   v.temperature("temperature", options.temperature);
   if (options.softcap != 0.0f) v.temperature("softcap", scalar(options.softcap));
   v.not_negative("z_loss", options.z_loss);
   v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows,
-              rows_of(logits));
+              rows.size);
   v.empty(options.empty);
 }
-
-// The outputs that calls with labels and with target probabilities share.
-template <class Logits, class Outputs>
-void check_cross_entropy_outputs(validator& v, const Logits& logits, const Outputs& outputs,
+template <class Logits>
+void check_cross_entropy_options(validator& v, const Logits& logits,
                                  const cross_entropy_options& options) noexcept {
-  const std::int64_t rows = rows_of(logits);
-  const char* const of = name_of_rows(logits);
+  check_cross_entropy_options(v, counted_rows(logits), counted_cols(logits), options);
+}
+
+// The rows' outputs that calls with labels and with target probabilities share.
+template <class Outputs, class Options>
+void check_row_outputs(validator& v, const counted_size& counted, const Outputs& outputs,
+                       const Options& options) noexcept {
+  const auto& [rows, of] = counted;
   v.row_loss("loss", outputs.loss, options.reduction, rows, of);
-  v.gradient_if_given("grad_logits", outputs.grad_logits, "logits", logits);
   v.check_if_given("lse", outputs.lse, rows, of, role::output);
   v.check_if_given("statistics", outputs.statistics, rows, of, role::output);
   v.check_if_given("argmax", outputs.argmax, rows, of, role::output);
@@ -86,11 +110,47 @@ void check_cross_entropy_outputs(validator& v, const Logits& logits, const Outpu
             "output z_loss is given, but the option z_loss is 0");
   v.check_if_given("entropy", outputs.entropy, rows, of, role::output);
 }
+template <class Logits, class Outputs>
+void check_cross_entropy_outputs(validator& v, const Logits& logits, const Outputs& outputs,
+                                 const cross_entropy_options& options) noexcept {
+  check_row_outputs(v, counted_rows(logits), outputs, options);
+  v.gradient_if_given("grad_logits", outputs.grad_logits, "logits", logits);
+}
+template <class Outputs>
+bool wants_rows(const Outputs& outputs) noexcept {
+  return !outputs.loss.empty() || !outputs.lse.empty() || !outputs.statistics.empty() ||
+         !outputs.argmax.empty() || !outputs.z_loss.empty() || !outputs.entropy.empty();
+}
 template <class Outputs>
 bool wants_any(const Outputs& outputs) noexcept {
-  return !outputs.loss.empty() || !outputs.grad_logits.empty() || !outputs.lse.empty() ||
-         !outputs.statistics.empty() || !outputs.argmax.empty() || !outputs.z_loss.empty() ||
-         !outputs.entropy.empty();
+  return wants_rows(outputs) || !outputs.grad_logits.empty();
+}
+
+// What calls with labels have beside: counts, and the records of a shard, which gives no more.
+template <class Outputs, class Options>
+void check_label_outputs(validator& v, const counted_size& rows, const Outputs& outputs,
+                         const Options& options, std::int64_t cols, bool gradients) noexcept {
+  v.check_if_given("correct", outputs.correct, 1, "it is one count", role::output);
+  v.check_if_given("rows_counted", outputs.rows_counted, 1, "it is one count", role::output);
+  if constexpr (requires { outputs.shards; }) {
+    v.check_if_given("shards", outputs.shards, rows.size, rows.name, role::output);
+    v.require(
+        is_whole(options, cols) || !(wants_rows(outputs) || gradients || !outputs.correct.empty()),
+        "the columns are not all classes: only shards and rows_counted can be had of them");
+    v.require(rows.size == 0 || wants_rows(outputs) || gradients || !outputs.shards.empty() ||
+                  !outputs.correct.empty() || !outputs.rows_counted.empty(),
+              "no output is given");
+  } else {
+    v.require(rows.size == 0 || wants_rows(outputs) || !outputs.correct.empty() ||
+                  !outputs.rows_counted.empty(),
+              "no output is given");
+  }
+}
+
+// Target probabilities have no shards.
+inline void check_no_shard(validator& v, const cross_entropy_options& options) noexcept {
+  v.require(options.classes == 0 && options.class_offset == 0,
+            "classes or class_offset is given, but target probabilities have no shards");
 }
 
 // Scratch of a call with target probabilities.
@@ -106,11 +166,27 @@ status check_cross_entropy(const Where& where, const Logits& logits, const label
   v.check("labels", labels, rows_of(logits), name_of_rows(logits));
   check_cross_entropy_options(v, logits, options);
   check_cross_entropy_outputs(v, logits, outputs, options);
-  v.check_if_given("correct", outputs.correct, 1, "it is one count", role::output);
-  v.check_if_given("rows_counted", outputs.rows_counted, 1, "it is one count", role::output);
-  v.require(rows_of(logits) == 0 || wants_any(outputs) || !outputs.correct.empty() ||
-                !outputs.rows_counted.empty(),
-            "no output is given");
+  check_label_outputs(v, counted_rows(logits), outputs, options, cols_of(logits),
+                      !outputs.grad_logits.empty());
+  return v.finish();
+}
+
+template <class Where, class Real>
+status check_merge_statistics(const Where& where,
+                              const matrix<const shard_statistics<Real>>& shards,
+                              const label_view& labels, const merged_outputs<Real>& outputs,
+                              const cross_entropy_options& options) noexcept {
+  validator v("merge_statistics");
+  v.check(where);
+  v.check("shards", shards, role::input);
+  v.positive("shards.rows", shards.rows);
+  v.check("labels", labels, shards.cols, "shards.cols");
+  v.positive("classes", options.classes);
+  v.require(options.class_offset == 0, "class_offset is given, but the merged rows are whole");
+  const counted_size rows{shards.cols, "shards.cols"};
+  check_cross_entropy_options(v, rows, {options.classes, "classes"}, options);
+  check_row_outputs(v, rows, outputs, options);
+  check_label_outputs(v, rows, outputs, options, options.classes, false);
   return v.finish();
 }
 
@@ -127,6 +203,7 @@ status check_cross_entropy(const Where& where, const matrix<const T>& logits,
   check_cross_entropy_options(v, logits, options);
   check_cross_entropy_outputs(v, logits, outputs, options);
   v.gradient_if_given("grad_targets", outputs.grad_targets, "targets", targets);
+  check_no_shard(v, options);
   v.require(logits.rows == 0 || wants_any(outputs) || !outputs.grad_targets.empty(),
             "no output is given");
   return v.finish();
@@ -164,6 +241,7 @@ status check_cross_entropy_backward(const Where& where, const matrix<const T>& l
   v.check("statistics", statistics, logits.rows, "logits.rows", role::input);
   v.gradient_if_given("grad_logits", outputs.grad_logits, "logits", logits);
   v.gradient_if_given("grad_targets", outputs.grad_targets, "targets", targets);
+  check_no_shard(v, options);
   v.require(logits.rows == 0 || !outputs.grad_logits.empty() || !outputs.grad_targets.empty(),
             "no output is given");
   return v.finish();

@@ -10,6 +10,12 @@
 
 namespace culoss::detail {
 
+inline status check_blas(const char* function, const cuda& where) noexcept {
+  if (where.blas != nullptr && where.blas->handle() != nullptr) return {};
+  return failure(status_code::invalid_argument, function, "blas is %s",
+                 where.blas == nullptr ? "null" : "empty: create() or borrow() comes first");
+}
+
 inline status checked(const char* function, const char* call, cublasStatus_t error) noexcept {
   if (error == CUBLAS_STATUS_SUCCESS) return {};
   const bool memory = error == CUBLAS_STATUS_ALLOC_FAILED;
@@ -57,11 +63,11 @@ class gemm {
     return s;
   }
 
-  // c[m, n] = a[m, k] b[n, k]^T
+  // c[m, n] = a[m, k] b[n, k]^T + beta c
   template <class T>
-  status a_bt(int m, int n, int k, operand<T> a, operand<T> b, float* c,
-              long long ld) const noexcept {
-    return run<T>(CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, b, a, 0.0f, c, ld);
+  status a_bt(int m, int n, int k, operand<T> a, operand<T> b, float* c, long long ld,
+              float beta = 0.0f) const noexcept {
+    return run<T>(CUBLAS_OP_T, CUBLAS_OP_N, n, m, k, b, a, beta, c, ld);
   }
   // c[m, n] = a[m, k] b[k, n] + beta c
   template <class T>

@@ -8,14 +8,10 @@
 
 namespace culoss::detail {
 
-template <class T>
-struct labeled_rows {
+// A call, whatever its logits are.
+struct labeled_call {
   const char* function = "";
-  const T* logits = nullptr;
-  T* grad_logits = nullptr;
   std::int64_t rows = 0, cols = 0;
-  std::int64_t ld = 0, grad_ld = 0;  // of matrices
-  std::int64_t inner = 0;            // of strided logits; 0: a matrix
   label_view labels;
   const row_statistics<float>* saved = nullptr;  // backward: instead of a reduction
 
@@ -31,9 +27,32 @@ struct labeled_rows {
   float* lse = nullptr;
   float* entropy = nullptr;
   row_statistics<float>* statistics = nullptr;
+  shard_statistics<float>* shards = nullptr;
   std::int64_t* argmax = nullptr;
   std::int64_t* correct = nullptr;
   std::int64_t* rows_counted = nullptr;
+
+  // Those that have the names of cross_entropy's.
+  template <class Outputs>
+  void set_outputs(const Outputs& out) noexcept {
+    loss = out.loss.data;
+    z_loss = out.z_loss.data;
+    lse = out.lse.data;
+    entropy = out.entropy.data;
+    statistics = out.statistics.data;
+    argmax = out.argmax.data;
+    correct = out.correct.data;
+    rows_counted = out.rows_counted.data;
+    if constexpr (requires { out.shards; }) shards = out.shards.data;
+  }
+};
+
+template <class T>
+struct labeled_rows : labeled_call {
+  const T* logits = nullptr;
+  T* grad_logits = nullptr;
+  std::int64_t ld = 0, grad_ld = 0;  // of matrices
+  std::int64_t inner = 0;            // of strided logits; 0: a matrix
 
   void set(const matrix<const T>& m, const matrix<T>& gradient) noexcept {
     logits = m.data;
@@ -56,6 +75,10 @@ struct labeled_rows {
 // Launches it. For float, half and bf16.
 template <class T>
 status run_labeled_rows(const cuda& where, const labeled_rows<T>& call) noexcept;
+
+// The same outputs of rows of which each shard of the classes left a record.
+status run_merged_rows(const cuda& where, const labeled_call& call,
+                       const matrix<const shard_statistics<float>>& shards) noexcept;
 
 std::size_t labeled_rows_workspace_bytes(std::int64_t rows) noexcept;
 

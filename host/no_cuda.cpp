@@ -165,4 +165,50 @@ status sup_con(const cuda&, matrix<const bf16>, label_view, const sup_con_output
   return without_cuda("sup_con");
 }
 
+linear_cross_entropy_plan linear_cross_entropy_workspace(
+    const linear_cross_entropy_shape&) noexcept {
+  return {};
+}
+
+status linear_cross_entropy(const cuda&, matrix<const float>, matrix<const float>,
+                            vector<const float>, label_view,
+                            const linear_cross_entropy_outputs<float>&,
+                            const linear_cross_entropy_options&) noexcept {
+  return without_cuda("linear_cross_entropy");
+}
+status linear_cross_entropy(const cuda&, matrix<const half>, matrix<const half>,
+                            vector<const float>, label_view,
+                            const linear_cross_entropy_outputs<half>&,
+                            const linear_cross_entropy_options&) noexcept {
+  return without_cuda("linear_cross_entropy");
+}
+status linear_cross_entropy(const cuda&, matrix<const bf16>, matrix<const bf16>,
+                            vector<const float>, label_view,
+                            const linear_cross_entropy_outputs<bf16>&,
+                            const linear_cross_entropy_options&) noexcept {
+  return without_cuda("linear_cross_entropy");
+}
+
+status linear_cross_entropy_backward(const cuda&, matrix<const float>, matrix<const float>,
+                                     vector<const float>, label_view,
+                                     vector<const row_statistics<float>>,
+                                     const linear_cross_entropy_backward_outputs<float>&,
+                                     const linear_cross_entropy_options&) noexcept {
+  return without_cuda("linear_cross_entropy_backward");
+}
+status linear_cross_entropy_backward(const cuda&, matrix<const half>, matrix<const half>,
+                                     vector<const float>, label_view,
+                                     vector<const row_statistics<float>>,
+                                     const linear_cross_entropy_backward_outputs<half>&,
+                                     const linear_cross_entropy_options&) noexcept {
+  return without_cuda("linear_cross_entropy_backward");
+}
+status linear_cross_entropy_backward(const cuda&, matrix<const bf16>, matrix<const bf16>,
+                                     vector<const float>, label_view,
+                                     vector<const row_statistics<float>>,
+                                     const linear_cross_entropy_backward_outputs<bf16>&,
+                                     const linear_cross_entropy_options&) noexcept {
+  return without_cuda("linear_cross_entropy_backward");
+}
+
 }  // namespace culoss

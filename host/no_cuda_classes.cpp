@@ -54,6 +54,11 @@ status cross_entropy(const cuda&, strided_logits<const bf16>, label_view,
   return without_cuda("cross_entropy");
 }
 
+status merge_statistics(const cuda&, matrix<const shard_statistics<float>>, label_view,
+                        const merged_outputs<float>&, const cross_entropy_options&) noexcept {
+  return without_cuda("merge_statistics");
+}
+
 status cross_entropy_backward(const cuda&, matrix<const float>, label_view,
                               vector<const row_statistics<float>>,
                               const cross_entropy_backward_outputs<float>&,

@@ -65,7 +65,7 @@ status launch_rows(const device_context& context, const typename Policy::argumen
   const bool aligned = reinterpret_cast<std::uintptr_t>(a.in[0].data) % kPackBytes == 0 &&
                        (a.rows == 1 || a.in[0].ld * kBytes % kPackBytes == 0);
   bool writes = false;
-  for (const kernels::target<T>& out : a.out) writes = writes || out.data != nullptr;
+  for (const auto& out : a.out) writes = writes || out.data != nullptr;
   const row_plan plan =
       plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
@@ -87,6 +87,22 @@ status launch_rows(const device_context& context, const typename Policy::argumen
       break;
   }
   if (plan.threads == 128) return run(kernels::rows_by_block<Policy, 128, false>);
+  return run(kernels::rows_by_block<Policy, 512, false>);
+}
+
+// Rows of floats whose results are 16 bits wide, which they always have: always a block a row, so
+// that few kernels are built. With results, rows of the small block fit on chip.
+template <class Policy>
+status launch_rows_by_block(const device_context& context,
+                            const typename Policy::arguments& a) noexcept {
+  static_assert(sizeof(typename Policy::value) == 4 && Policy::kStreams == 1);
+  const block_plan plan = plan_block(context.capability, a.cols, 4);
+  const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};
+  const auto run = [&](auto kernel) noexcept {
+    return launch(context, kernel, a.rows, plan.threads, shared, a);
+  };
+  if (plan.threads == 128) return run(kernels::rows_by_block<Policy, 128, true>);
+  if (plan.on_chip) return run(kernels::rows_by_block<Policy, 512, true>);
   return run(kernels::rows_by_block<Policy, 512, false>);
 }
 

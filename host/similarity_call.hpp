@@ -72,12 +72,6 @@ status run(Sweep&& sweep, const device_context& context, const cuda& where,
   return s;
 }
 
-inline status check_blas(const char* function, const cuda& where) noexcept {
-  if (where.blas != nullptr && where.blas->handle() != nullptr) return {};
-  return failure(status_code::invalid_argument, function, "blas is %s",
-                 where.blas == nullptr ? "null" : "empty: create() or borrow() comes first");
-}
-
 // A shape that no call accepts needs nothing; nor does one with more elements than addresses, of
 // which the arithmetic of the plans knows nothing.
 inline bool possible(const similarity_shape& s) noexcept {

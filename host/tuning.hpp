@@ -70,6 +70,19 @@ constexpr row_plan plan_rows(int capability, std::int64_t cols, int element_byte
   return {row_kernel::two_reads, threads, 0, threads, 0};
 }
 
+// Rows that are written and that a block owns whatever their width.
+struct block_plan {
+  int threads;
+  bool on_chip;
+  int shared_bytes;
+};
+constexpr block_plan plan_block(int capability, std::int64_t cols, int element_bytes) {
+  const std::int64_t bytes = packs_of(cols, element_bytes, false) * kPackBytes;
+  const int threads = packs_of(cols, element_bytes, true) <= 1024 ? 128 : 512;
+  const bool fits = bytes <= shared_limit(capability);
+  return {threads, fits, fits ? static_cast<int>(bytes) : 0};
+}
+
 // Rows whose columns are not innermost.
 struct strided_plan {
   int groups;        // warps that share a row's columns

@@ -33,7 +33,7 @@ bool overlap(const region& a, const region& b) noexcept {
 
 void validator::check_matrix(const char* name, const void* data, std::int64_t rows,
                              std::int64_t cols, std::int64_t ld, std::int64_t element,
-                             role r) noexcept {
+                             std::int64_t alignment, role r) noexcept {
   if (failed()) return;
   if (rows < 0) {
     result_ =
@@ -55,7 +55,7 @@ void validator::check_matrix(const char* name, const void* data, std::int64_t ro
     result_ = failure(kInvalid, function_, "%s.data is null, but %s is %lld x %lld", name, name,
                       print(rows), print(cols));
   }
-  aligned(name, data, element);
+  aligned(name, data, alignment);
   if (!failed() && rows > 0) remember(name, data, rows, cols * element, ld * element, r);
 }
 
@@ -92,7 +92,7 @@ void validator::check_strided(const char* name, const void* data, std::int64_t n
 
 void validator::check_vector(const char* name, const void* data, std::int64_t size,
                              std::int64_t expected, const char* of, std::int64_t element,
-                             role r) noexcept {
+                             std::int64_t alignment, role r) noexcept {
   if (failed()) return;
   if (size != expected) {
     result_ = failure(kInvalid, function_, "%s.size is %lld, must be %lld (%s)", name, print(size),
@@ -106,8 +106,7 @@ void validator::check_vector(const char* name, const void* data, std::int64_t si
     result_ = failure(kInvalid, function_, "%s.size (%lld) times %lld bytes does not fit 64 bits",
                       name, print(size), print(element));
   }
-  // Statistics are structs of floats or doubles: half or less of their size is their alignment.
-  aligned(name, data, element > 8 ? element / 4 : element);
+  aligned(name, data, alignment);
   remember(name, data, 1, bytes, bytes, r);
 }
 
@@ -212,6 +211,21 @@ void validator::reduction(culoss::reduction r, const scalar& normalizer, const s
 
 void validator::empty(empty_batch e) noexcept {
   require(e == empty_batch::zero || e == empty_batch::nan, "empty must be zero or nan");
+}
+
+void validator::shard(std::int64_t offset, const char* name, std::int64_t cols,
+                      std::int64_t classes) noexcept {
+  if (failed()) return;
+  if (classes < 0) {
+    result_ = failure(kInvalid, function_, "classes is %lld, must not be negative", print(classes));
+  } else if (classes == 0 && offset != 0) {
+    result_ = failure(kInvalid, function_, "class_offset is %lld, but classes is not given",
+                      print(offset));
+  } else if (classes > 0 && (offset < 0 || offset > classes || cols > classes - offset)) {
+    result_ = failure(kInvalid, function_,
+                      "class_offset is %lld: %lld classes (%s) from there must lie among %lld",
+                      print(offset), print(cols), name, print(classes));
+  }
 }
 
 void validator::positives(std::int64_t offset, std::int64_t rows, std::int64_t keys) noexcept {

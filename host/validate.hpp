@@ -34,7 +34,7 @@ class validator {
   // Shape, pitch and pointer of a matrix. Remembers the bytes for the overlap check.
   template <class T>
   void check(const char* name, const matrix<T>& m, role r) noexcept {
-    check_matrix(name, m.data, m.rows, m.cols, m.ld, sizeof_element<T>, r);
+    check_matrix(name, m.data, m.rows, m.cols, m.ld, sizeof_element<T>, alignof_element<T>, r);
   }
   template <class T, class U>
   void same_shape(const char* name, const matrix<T>& m, const char* other,
@@ -57,10 +57,10 @@ class validator {
   template <class T>
   void check(const char* name, const vector<T>& v, std::int64_t size, const char* of,
              role r) noexcept {
-    check_vector(name, v.data, v.size, size, of, sizeof_element<T>, r);
+    check_vector(name, v.data, v.size, size, of, sizeof_element<T>, alignof_element<T>, r);
   }
   void check(const char* name, const label_view& v, std::int64_t size, const char* of) noexcept {
-    check_vector(name, v.data, v.size, size, of, v.wide ? 8 : 4, role::input);
+    check_vector(name, v.data, v.size, size, of, v.wide ? 8 : 4, v.wide ? 8 : 4, role::input);
   }
   // For optional arguments: nothing where the view is empty.
   template <class T>
@@ -96,6 +96,9 @@ class validator {
   void reduction(culoss::reduction r, const scalar& normalizer, const scalar& upstream,
                  const vector<const float>& upstream_rows, std::int64_t rows) noexcept;
   void empty(empty_batch e) noexcept;
+  // Columns [offset, offset + cols) of so many classes; 0: they are all.
+  void shard(std::int64_t offset, const char* name, std::int64_t cols,
+             std::int64_t classes) noexcept;
   // Keys offset ... offset + rows - 1 exist.
   void positives(std::int64_t offset, std::int64_t rows, std::int64_t keys) noexcept;
   void equal(const char* name, const char* field, std::int64_t value, const char* other,
@@ -124,12 +127,21 @@ class validator {
     }
   }();
 
+  template <class T>
+  static constexpr std::int64_t alignof_element = [] {
+    if constexpr (sizeof_element<T> == 2) {
+      return std::int64_t{2};
+    } else {
+      return static_cast<std::int64_t>(alignof(T));
+    }
+  }();
+
   void check_matrix(const char* name, const void* data, std::int64_t rows, std::int64_t cols,
-                    std::int64_t ld, std::int64_t element, role r) noexcept;
+                    std::int64_t ld, std::int64_t element, std::int64_t alignment, role r) noexcept;
   void check_strided(const char* name, const void* data, std::int64_t n, std::int64_t classes,
                      std::int64_t inner, std::int64_t element, role r) noexcept;
   void check_vector(const char* name, const void* data, std::int64_t size, std::int64_t expected,
-                    const char* of, std::int64_t element, role r) noexcept;
+                    const char* of, std::int64_t element, std::int64_t alignment, role r) noexcept;
   void aligned(const char* name, const void* data, std::int64_t to) noexcept;
   void remember(const char* name, const void* data, std::int64_t rows, std::int64_t row_bytes,
                 std::int64_t pitch, role r) noexcept;
@@ -137,7 +149,7 @@ class validator {
 
   const char* function_;
   status result_;
-  region regions_[24];
+  region regions_[32];
   int count_ = 0;
 };
 

@@ -34,23 +34,27 @@ struct divisor {
   __device__ bool undefined() const { return nan_if_zero && static_cast<float>(get()) == 0.0f; }
 };
 
-// upstream * row weight / divisor.
+// upstream * row weight / divisor, times `unit`.
 struct gradient_scale {
   scalar_argument upstream;
   const float* upstream_rows;  // instead of upstream
   const float* row_weights;    // null: all 1
   divisor by;
+  const float* unit = nullptr;  // for gradients that are finished later; null: 1
 
   // What all rows share. Rows have an upstream of their own only where nothing divides.
   __device__ float common() const { return by.gradient(upstream.get()); }
   __device__ float of(long long row, float common) const {
-    const float scale = upstream_rows != nullptr ? upstream_rows[row] : common;
-    return row_weights != nullptr ? scale * row_weights[row] : scale;
+    float scale = upstream_rows != nullptr ? upstream_rows[row] : common;
+    if (row_weights != nullptr) scale *= row_weights[row];
+    return unit != nullptr ? scale * *unit : scale;
   }
   __device__ float of(long long row) const { return of(row, common()); }
   __device__ bool off() const { return by.off(); }
   // The gradient where the formula's is 0 whatever the scale: NaN if all are.
-  __device__ float nothing() const { return by.undefined() ? NAN : 0.0f; }
+  __device__ float nothing() const {
+    return by.undefined() || (unit != nullptr && isnan(*unit)) ? NAN : 0.0f;
+  }
   // A row's loss with its weight.
   __device__ float weighted(long long row, float loss) const {
     return row_weights != nullptr ? weigh(row_weights[row], loss) : loss;

@@ -15,6 +15,7 @@
 //                               `target<T> out[kOutputs]`, of which those that are null are not
 //                               written
 //   value, kStreams, kOutputs   element type; number of inputs and outputs, not more of these
+//   result                      element type of the outputs, where it is not the inputs'
 //   absent(i)                   what a column that is not there reads as in input i
 //   skip(), fill()              whether the row is not to be read; what is written then
 //   write_skipped()             the row's own outputs in that case, by one thread
@@ -39,14 +40,24 @@ using detail::kLaneThreads;
 inline constexpr int kSpanPacks = 4;      // packs a lane of rows_elementwise handles
 inline constexpr int kSpanThreads = 256;  // its block
 
-// The rows of one index: inputs, output, and which of them begin at the same place in their 16
-// bytes.
+template <class Policy>
+struct result_type {
+  using type = typename Policy::value;
+};
+template <class Policy>
+requires requires { typename Policy::result; }
+struct result_type<Policy> {
+  using type = typename Policy::result;
+};
+
+// The rows of one index: inputs, output, and which of them begin at the same place in their packs.
 template <class Policy>
 struct row_of {
   using T = typename Policy::value;
   static constexpr int kStreams = Policy::kStreams;
   static constexpr int kOutputs = Policy::kOutputs;
   static constexpr int kSize = pack<T>::kSize;
+  using result_row = output_row<typename result_type<Policy>::type, kSize>;
 
   input_row<T> first;
   const typename Policy::arguments& a;
@@ -58,7 +69,7 @@ struct row_of {
   __device__ input_row<T> input(int i) const {
     return {a.in[i].data + row * a.in[i].ld, static_cast<int>(a.cols)};
   }
-  __device__ output_row<T> output(int i) const {
+  __device__ result_row output(int i) const {
     return {a.out[i].data + row * a.out[i].ld, static_cast<int>(a.cols)};
   }
 
@@ -117,7 +128,7 @@ struct row_of {
   }
   __device__ void put(int i, int column, const float (&x)[kSize]) const {
     if (a.out[i].data == nullptr) return;
-    const output_row<T> out = output(i);
+    const result_row out = output(i);
     out.store_columns(column, x, out.head() == first.head());
   }
   // The whole output rows, by `threads` threads of which this is number `thread`.

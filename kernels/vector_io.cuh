@@ -100,17 +100,18 @@ __device__ uint4 load16(const void* p) {
   return kCache == cache::streaming ? __ldcs(q) : __ldcg(q);
 }
 
-// One row of `cols` elements as packs. Pack k holds columns first_column(k) ... + kSize - 1, of
-// which the first and the last pack may lack some.
-template <class T>
+// One row of `cols` elements as packs of kCount, 16 bytes unless it says otherwise. Pack k holds
+// columns first_column(k) ... + kSize - 1, of which the first and the last pack may lack some.
+template <class T, int kCount = pack<T>::kSize>
 class row_view {
  public:
-  static constexpr int kSize = pack<T>::kSize;
+  static constexpr int kSize = kCount;
 
   __device__ row_view(T* data, int cols)
       : data_(data),
         cols_(cols),
-        head_(static_cast<int>(reinterpret_cast<std::uintptr_t>(data) % 16 / sizeof(T))) {}
+        head_(static_cast<int>(reinterpret_cast<std::uintptr_t>(data) % (kCount * sizeof(T)) /
+                               sizeof(T))) {}
 
   __device__ int packs() const { return (cols_ + head_ + kSize - 1) / kSize; }
   __device__ int first_column(int k) const { return k * kSize - head_; }
@@ -151,17 +152,25 @@ class input_row : public row_view<const T> {
   }
 };
 
-// An output row. Columns that are not there are not written.
-template <class T>
-class output_row : public row_view<T> {
-  using base = row_view<T>;
+// An output row. Columns that are not there are not written. Packs of 8 bytes are what 16-bit
+// results of floats come in; the next kernel reads those, so they stay in the cache.
+template <class T, int kCount = pack<T>::kSize>
+class output_row : public row_view<T, kCount> {
+  using base = row_view<T, kCount>;
+  static_assert(kCount * sizeof(T) == 16 || kCount * sizeof(T) == 8);
 
  public:
   using base::base;
 
   __device__ void store_columns(int first, const float (&x)[base::kSize], bool aligned) const {
     if (aligned && this->whole(first)) {
-      __stcs(reinterpret_cast<uint4*>(this->data_ + first), repack<T>(x).raw);
+      if constexpr (kCount * sizeof(T) == 16) {
+        __stcs(reinterpret_cast<uint4*>(this->data_ + first), repack<T>(x).raw);
+      } else {
+        const float twice[8] = {x[0], x[1], x[2], x[3], 0.0f, 0.0f, 0.0f, 0.0f};
+        const uint4 raw = repack<T>(twice).raw;
+        *reinterpret_cast<uint2*>(this->data_ + first) = make_uint2(raw.x, raw.y);
+      }
       return;
     }
 #pragma unroll

@@ -177,6 +177,27 @@ TEST_F(failures, of_siglip_are_reported) {
                                        "cudaMallocAsync", "cudaFreeAsync", "cudaMemsetAsync"}));
 }
 
+// Also with several chunks of rows, and half with its norms.
+TEST_F(failures, of_linear_cross_entropy_are_reported) {
+  const stream own;
+  constexpr std::int64_t kWorkspaces[] = {kLeastWorkspace, kNoWorkspace, kBestWorkspace};
+  std::size_t turn = 0;
+  for (linear_choice c : linear_ways()) {
+    if (reduced_run() && c.mode == linear_mode::split) continue;
+    if (turn == 0) c.z_loss = 0.1f;
+    const element type = turn == 0 ? element::float16 : element::float32;
+    const linear_numbers p =
+        make_linear(c, {.type = type, .rows = 10, .classes = 9, .dimension = 4});
+    failing_.check(subject_of(c, p, {.workspace = kNoWorkspace}),
+                   in_every_way(!reduced_run() && turn == 0, turn), false);
+    const std::int64_t workspace = kWorkspaces[++turn % std::size(kWorkspaces)];
+    failing_.check(subject_of(c, p, {.workspace = workspace, .stream = own.get()}),
+                   in_every_way(false, turn + 2), true);
+    const linear_numbers none = make_linear(c, {.rows = 0, .classes = 9, .dimension = 4});
+    failing_.check(subject_of(c, none, {}), in_every_way(false, turn + 1), false);
+  }
+}
+
 // The caller's struct stays as it was.
 TEST_F(failures, of_read_faults_are_reported) {
   const stream own;
@@ -282,6 +303,10 @@ TEST_F(failures, of_the_device_before_a_call_are_reported_and_kept) {
   }
   for (const similarity_way& each : similarity_ways()) {
     check(subject_of(each.choice, make_similarity(each.choice, each.input), {}));
+  }
+  for (const linear_choice& c : linear_ways()) {
+    if (c.mode == linear_mode::shards) continue;  // its first call alone is made
+    check(subject_of(c, make_linear(c, {.rows = 3, .classes = 9, .dimension = 4}), {}));
   }
   for (const mined_way& each : mined_ways()) {
     check(subject_of(each.choice, make_mined(each.choice, each.input), {}));

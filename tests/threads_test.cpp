@@ -75,6 +75,16 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
       how.threads = 2;
       calls.push_back(subject_of(*c, p, how));
     }
+    for (const linear_choice& c : linear_ways()) {
+      if (c.mode == linear_mode::split) continue;
+      lane& l = *all[++turn % kStreams];
+      linear_execution how{.where = where, .workspace = workspace ? kLeastWorkspace : kNoWorkspace};
+      how.stream = l.stream();
+      how.blas = l.blas();
+      how.threads = 2;
+      calls.push_back(subject_of(
+          c, make_linear(c, {.rows = 9, .classes = 9, .dimension = 5, .seed = seed}), how));
+    }
     for (const self_loss which : kSelfLosses) {
       lane& l = *all[++turn % kStreams];
       const self_choice c{.which = which, .masked = true};

@@ -2,37 +2,18 @@
 // file.
 #include "host/reference/cross_entropy.hpp"
 
-#include <vector>
-
-#include "host/cross_entropy.hpp"
-#include "host/reference/divergence.hpp"
-#include "host/reference/labeled_rows.hpp"
+#include "host/reference/labeled_outputs.hpp"
 
 namespace culoss {
 namespace {
 
 using namespace reference;
 
-// The labels and options of one call.
-struct call {
-  call(const label_view& label_data, std::int64_t classes, const cross_entropy_options& options)
-      : labels(label_data, classes, options.ignore_index),
-        row(options_of_row(options)),
-        shared(options, labels.sum_of_weights([&](std::size_t t) { return row.weight(t); })) {}
-  row_labels labels;
-  row_options row;
-  batch shared;
-};
-
-// The gradient of row i, whose logits are in x, or of a row whose logits do not matter.
+// x holds the logits of row i, if it is labeled.
 template <class Logits>
-void write_gradient(const Logits& gradient, std::int64_t i, const call& c,
+void write_gradient(const Logits& gradient, std::int64_t i, const labeled_call& c,
                     const row_statistics<double>& statistics, std::span<double> x) noexcept {
-  if (const auto fixed = c.shared.fixed_gradient(c.labels.kind(i))) {
-    return fill_row(gradient, i, *fixed);
-  }
-  cross_entropy_gradient_row(x, c.labels.target(i), statistics, c.row, c.shared.gradient_scale(i),
-                             x);
+  c.gradient(i, statistics, x);
   store_row(gradient, i, x);
 }
 
@@ -44,41 +25,14 @@ status run(const cpu& where, const ConstLogits& logits, const label_view& labels
   if (!s.ok()) return s;
   return without_exceptions("cross_entropy", [&] {
     const std::int64_t rows = detail::rows_of(logits), cols = detail::cols_of(logits);
-    const call c(labels, cols, options);
-    const auto cap = [&](double x) { return c.row.capped(x); };
-    std::vector<double> losses(static_cast<std::size_t>(rows)), z_losses(losses.size());
-    std::vector<std::int64_t> argmax(losses.size());
+    const labeled_call c(labels, cols, options);
+    labeled_outputs<real_of<T>, cross_entropy_outputs<T, Logits>> outputs(c, out);
     for_each_row(where, rows, cols, [&](std::int64_t i, std::span<double> x) {
-      const auto k = static_cast<std::size_t>(i);
-      const labeled_row row = read_row(logits, i, c.labels, c.row, x);
-      double entropy = row.lse;  // 0 or NaN, as everything of a row without a label
-      losses[k] = z_losses[k] = row.lse;
-      argmax[k] = row.argmax;
-      if (row.labeled) {
-        const double weight = c.shared.row_weight(i), z_loss = z_loss_row(row.lse, c.row);
-        z_losses[k] = weighted(weight, z_loss);
-        if (!out.loss.empty()) {
-          const std::size_t target = c.labels.target(i);
-          const double ce = cross_entropy_row<double>(x, target, row.statistics, c.row);
-          losses[k] = weighted(weight, ce + z_loss);
-        }
-        if (!out.entropy.empty()) {
-          entropy = entropy_of_logits<double>(x, c.row.temperature, cap).value();
-        }
-      }
-      write(out.lse, i, row.lse);
-      write(out.entropy, i, entropy);
-      write(out.argmax, i, row.argmax);
-      if (!out.statistics.empty()) {
-        out.statistics.data[i] = rounded<real_of<T>>(row.statistics);
-      }
-      if (!out.grad_logits.empty()) write_gradient(out.grad_logits, i, c, row.statistics, x);
+      const auto statistics =
+          outputs.row(i, x, [&](std::span<double> to) { load_row(logits, i, to); });
+      if (!out.grad_logits.empty()) write_gradient(out.grad_logits, i, c, statistics, x);
     });
-    c.shared.write_loss(out.loss, losses);
-    c.shared.write_loss(out.z_loss, z_losses);
-    write(out.correct, 0, count_correct(c.labels, argmax));
-    write(out.rows_counted, 0, c.labels.rows_counted());
-    c.labels.record_faults(where.faults);
+    outputs.finish(where.faults);
   });
 }
 
@@ -91,12 +45,32 @@ status run_backward(const cpu& where, const ConstLogits& logits, const label_vie
   if (!s.ok()) return s;
   return without_exceptions("cross_entropy_backward", [&] {
     const std::int64_t rows = detail::rows_of(logits), cols = detail::cols_of(logits);
-    const call c(labels, cols, options);
+    const labeled_call c(labels, cols, options);
     for_each_row(where, rows, cols, [&](std::int64_t i, std::span<double> x) {
       if (c.labels.kind(i) == row_kind::labeled) load_row(logits, i, x);
       write_gradient(out.grad_logits, i, c, widened(statistics.data[i]), x);
     });
     c.labels.record_faults(where.faults);
+  });
+}
+
+template <class Real>
+status run_merge(const cpu& where, const matrix<const shard_statistics<Real>>& shards,
+                 const label_view& labels, const merged_outputs<Real>& out,
+                 const cross_entropy_options& options) noexcept {
+  status s = detail::check_merge_statistics(where, shards, labels, out, options);
+  if (!s.ok()) return s;
+  return without_exceptions("merge_statistics", [&] {
+    const labeled_call c(labels, options.classes, options);
+    labeled_outputs<Real, merged_outputs<Real>> outputs(c, out);
+    for_each_range(where, shards.cols, shards.rows, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        outputs.merged(i, shards.rows, [&](std::int64_t k) -> const shard_statistics<Real>& {
+          return shards.data[k * shards.ld + i];
+        });
+      }
+    });
+    outputs.finish(where.faults);
   });
 }
 
@@ -148,6 +122,18 @@ status cross_entropy(const cpu& where, strided_logits<const double> logits, labe
                      const cross_entropy_outputs<double, strided_logits<double>>& outputs,
                      const cross_entropy_options& options) noexcept {
   return run(where, logits, labels, outputs, options);
+}
+
+status merge_statistics(const cpu& where, matrix<const shard_statistics<float>> shards,
+                        label_view labels, const merged_outputs<float>& outputs,
+                        const cross_entropy_options& options) noexcept {
+  return run_merge(where, shards, labels, outputs, options);
+}
+
+status merge_statistics(const cpu& where, matrix<const shard_statistics<double>> shards,
+                        label_view labels, const merged_outputs<double>& outputs,
+                        const cross_entropy_options& options) noexcept {
+  return run_merge(where, shards, labels, outputs, options);
 }
 
 status cross_entropy_backward(const cpu& where, matrix<const float> logits, label_view labels,

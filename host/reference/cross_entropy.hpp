@@ -17,16 +17,25 @@
 
 namespace culoss::reference {
 
-// The options that enter a single row.
+// The options that enter a single row. Its columns are the classes [first_class, ...), which are
+// all of them unless `classes` says how many there are; targets are classes.
 struct row_options {
   double temperature = 1;
   double label_smoothing = 0;
   double softcap = 0;  // 0: none
   double z_loss = 0;
-  const float* class_weights = nullptr;  // [C], or none: all 1
+  const float* class_weights = nullptr;  // of all classes, or none: all 1
+  std::size_t first_class = 0, classes = 0;
 
-  double weight(std::size_t column) const noexcept {
-    return class_weights == nullptr ? 1.0 : static_cast<double>(class_weights[column]);
+  double weight_of_class(std::size_t c) const noexcept {
+    return class_weights == nullptr ? 1.0 : static_cast<double>(class_weights[c]);
+  }
+  double weight(std::size_t column) const noexcept { return weight_of_class(first_class + column); }
+  bool is_target(std::size_t column, std::size_t target) const noexcept {
+    return first_class + column == target;
+  }
+  double classes_of(std::size_t columns) const noexcept {
+    return static_cast<double>(classes == 0 ? columns : classes);
   }
   // c tanh(x / c). What is infinite stays so: a masked column is one under a cap, too.
   template <class S>
@@ -48,7 +57,9 @@ inline row_options options_of_row(const cross_entropy_options& options) noexcept
           .label_smoothing = static_cast<double>(options.label_smoothing),
           .softcap = static_cast<double>(options.softcap),
           .z_loss = static_cast<double>(options.z_loss),
-          .class_weights = options.class_weights.data};
+          .class_weights = options.class_weights.data,
+          .first_class = static_cast<std::size_t>(options.class_offset),
+          .classes = static_cast<std::size_t>(options.classes)};
 }
 
 // Max and log of the sum over the columns other than the target; where there are none, or all of
@@ -59,16 +70,19 @@ row_statistics<S> statistics_of_row(std::span<const S> x, std::size_t target,
                                     const row_options& options) noexcept {
   real_part_of<S> max = -std::numeric_limits<real_part_of<S>>::infinity();
   for (std::size_t j = 0; j < x.size(); ++j) {
-    if (j != target) max = std::max(max, std::real(options.capped(x[j])));
+    if (!options.is_target(j, target)) max = std::max(max, std::real(options.capped(x[j])));
   }
   S sum = 0;
   double weight = 0;
   for (std::size_t j = 0; j < x.size(); ++j) {
     if (is_minus_infinity(x[j])) continue;  // a masked column
     weight += options.weight(j);
-    if (j != target) sum += std::exp((options.capped(x[j]) - max) / options.temperature);
+    if (!options.is_target(j, target)) {
+      sum += std::exp((options.capped(x[j]) - max) / options.temperature);
+    }
   }
-  return {S(max), std::log(sum), x[target], options.label_smoothing > 0 ? S(weight) : S(0)};
+  return {S(max), std::log(sum), x[target - options.first_class],
+          options.label_smoothing > 0 ? S(weight) : S(0)};
 }
 
 // log (p_t / (1 - p_t)). +inf where the target stands alone, -inf where it is -inf, NaN where the
@@ -97,16 +111,16 @@ S cross_entropy_row(std::span<const S> x, std::size_t target, const row_statisti
   const double s = options.label_smoothing;
   const S d = log_odds(row, options);
   const S loss_of_target = softplus(-d);
-  const S loss = weighted((1 - s) * options.weight(target), loss_of_target);
+  const S loss = weighted((1 - s) * options.weight_of_class(target), loss_of_target);
   if (s == 0) return loss;
   const S log_sum = row.log_sum + softplus(d);  // the target included
   S smooth = 0;
   for (std::size_t j = 0; j < x.size(); ++j) {
     if (is_minus_infinity(x[j])) continue;
     const S loss_of_j = log_sum - (options.capped(x[j]) - row.max) / options.temperature;
-    smooth += options.weight(j) * (j == target ? loss_of_target : loss_of_j);
+    smooth += options.weight(j) * (options.is_target(j, target) ? loss_of_target : loss_of_j);
   }
-  return loss + s / static_cast<double>(x.size()) * smooth;
+  return loss + s / options.classes_of(x.size()) * smooth;
 }
 
 // z_loss lse^2, and its derivative by lse.
@@ -129,10 +143,11 @@ inline void cross_entropy_gradient_row(std::span<const double> x, std::size_t ta
   const double s = options.label_smoothing, temperature = options.temperature;
   const double d = log_odds(row, options);
   const double p_target = sigmoid(d), p_others = sigmoid(-d);
-  const double hard = (1 - s) * options.weight(target), soft = s / static_cast<double>(x.size());
+  const double hard = (1 - s) * options.weight_of_class(target);
+  const double soft = s / options.classes_of(x.size());
   const double z_slope = z_loss_slope(log_sum_exp(row, options), options);
   for (std::size_t j = 0; j < x.size(); ++j) {
-    const bool is_target = j == target;
+    const bool is_target = options.is_target(j, target);
     const double x_j = is_target ? row.target : x[j];
     const bool masked = is_minus_infinity(x_j);
     double p = is_target ? p_target : 0.0;

@@ -18,15 +18,15 @@ struct labeled_row {
   std::int64_t argmax = -1;
 };
 
-// Reads row i into x if it is labeled.
-template <class Logits>
-labeled_row read_row(const Logits& logits, std::int64_t i, const row_labels& labels,
-                     const row_options& options, std::span<double> x) noexcept {
+// Row i, which load(x) reads into x if it is labeled.
+template <class Load>
+labeled_row read_row(std::int64_t i, const row_labels& labels, const row_options& options,
+                     std::span<double> x, const Load& load) noexcept {
   constexpr row_statistics<double> kNone = {kNan, kNan, kNan, kNan};
   const row_kind kind = labels.kind(i);
   if (kind == row_kind::ignored) return {};
   if (kind == row_kind::bad_label) return {.lse = kNan, .statistics = kNone};
-  load_row(logits, i, x);
+  load(x);
   labeled_row row = {.labeled = true};
   row.statistics = statistics_of_row<double>(x, labels.target(i), options);
   row.lse = log_sum_exp(row.statistics, options);
@@ -34,6 +34,11 @@ labeled_row read_row(const Logits& logits, std::int64_t i, const row_labels& lab
   if (std::isnan(row.lse)) row.statistics = kNone;
   row.argmax = static_cast<std::int64_t>(index_of_largest<double>(x));
   return row;
+}
+template <class Logits>
+labeled_row read_row(const Logits& logits, std::int64_t i, const row_labels& labels,
+                     const row_options& options, std::span<double> x) noexcept {
+  return read_row(i, labels, options, x, [&](std::span<double> to) { load_row(logits, i, to); });
 }
 
 template <class Real>

@@ -48,11 +48,20 @@
 // pitch), or each the other's: same bits as out of place. Any other overlap of an output with
 // anything is refused. N = 0: scalar outputs are 0 (the loss NaN if `empty` says so).
 //
+// Shards of the classes, for a classifier that is split over devices: with `classes` the logits are
+// those of the classes [class_offset, class_offset + cols) of so many in all, and a label in [0,
+// classes) is legal wherever it stands; C above is `classes` then, and class weights are of all
+// classes. Each shard's forward call gives `shards` (and rows_counted) alone; merge_statistics makes
+// everything else of the records of all shards, in the order they are given, and
+// cross_entropy_backward the gradient of a shard's own columns from the merged statistics. A row
+// whose target none of the records holds, or several, is NaN.
+//
 // Errors, with nothing launched or written: invalid_argument for a null pointer where data is
 // needed, a negative size, C = 0, ld < cols, shapes that differ, overlap, label_smoothing outside
 // [0, 1], a z_loss or softcap that is negative or not finite (softcap also: not normal; 0 is none),
 // a temperature that is not positive and normal, an upstream of the wrong shape for the
-// reduction, a normalizer under `none`, an output z_loss without the option, no output at all;
+// reduction, a normalizer under `none`, an output z_loss without the option, a shard that does
+// not lie inside the classes or is asked for more than its records, no output at all;
 // workspace_too_small; unsupported without CUDA in the build; cuda_error, naming the runtime's
 // call; out_of_memory where the memory pool has no scratch.
 #pragma once
@@ -72,6 +81,20 @@ struct row_statistics {
                  // target probabilities: sum_j w_j q'_j
 };
 
+// What one shard of the classes knows of a row, for merge_statistics: of its columns other than the
+// target ("others"), which are all of them where the target is in another shard.
+template <class Real>
+struct shard_statistics {
+  Real max;       // m: the largest others' logit, capped where there is a softcap; -inf: none
+  Real sum;       // sum_j e_j of the others, e_j = exp((cap(x_j) - m) / T); NaN where the row is
+  Real target;    // the raw logit of the label's column; +inf: it is in another shard
+  Real weight;    // sum of the class weights of the others that are not -inf, 0 without smoothing
+  Real distance;  // sum_j w_j (cap(x_j) - m) over them, likewise
+  Real spread;    // sum_j e_j log2 e_j of the others
+  Real largest;   // the largest raw logit, the target's included; NaN is largest
+  std::int64_t argmax;  // its class
+};
+
 struct cross_entropy_options {
   culoss::reduction reduction = culoss::reduction::mean;
   float label_smoothing = 0.0f;            // s in [0, 1]
@@ -85,6 +108,8 @@ struct cross_entropy_options {
   scalar upstream = 1.0f;                  // gradient of whatever follows, for each reduction
   vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
   empty_batch empty = empty_batch::zero;
+  std::int64_t class_offset = 0;  // of the first column, with `classes`; only labels have shards
+  std::int64_t classes = 0;       // in all shards; 0: the columns are all classes
 };
 
 // The outputs of a call with labels; Logits is the view that the logits were given as.
@@ -99,6 +124,20 @@ struct cross_entropy_outputs {
   vector<std::int64_t> rows_counted = {};  // [1]: rows that are not ignored
   vector<real_of<T>> z_loss = {};          // as loss: the part row_weight * z_loss * lse^2 of it
   vector<real_of<T>> entropy = {};         // [rows]: -sum_j p_j log p_j
+  vector<shard_statistics<real_of<T>>> shards = {};  // [rows], for merge_statistics
+};
+
+// The outputs of merge_statistics, as those above.
+template <class Real>
+struct merged_outputs {
+  vector<Real> loss = {};
+  vector<Real> lse = {};
+  vector<row_statistics<Real>> statistics = {};
+  vector<std::int64_t> argmax = {};
+  vector<std::int64_t> correct = {};
+  vector<std::int64_t> rows_counted = {};
+  vector<Real> z_loss = {};
+  vector<Real> entropy = {};
 };
 
 // The outputs of a call with target probabilities.
@@ -303,5 +342,19 @@ cross_entropy_backward(const cpu&, strided_logits<const double> logits, label_vi
                        vector<const row_statistics<double>> statistics,
                        const cross_entropy_backward_outputs<double, strided_logits<double>>&,
                        const cross_entropy_options& = {}) noexcept;
+
+// Everything that the forward call gives of whole rows, from what it gave of each shard [shards,
+// rows], with the same labels and options: those must name `classes`, and class_offset be 0.
+// Smoothing, z-loss and entropy want nothing of the shards' calls but the same options. Entirely of
+// size shards * rows; scratch as cross_entropy.
+CULOSS_API status merge_statistics(const cuda&, matrix<const shard_statistics<float>> shards,
+                                   label_view labels, const merged_outputs<float>&,
+                                   const cross_entropy_options&) noexcept;
+CULOSS_API status merge_statistics(const cpu&, matrix<const shard_statistics<float>> shards,
+                                   label_view labels, const merged_outputs<float>&,
+                                   const cross_entropy_options&) noexcept;
+CULOSS_API status merge_statistics(const cpu&, matrix<const shard_statistics<double>> shards,
+                                   label_view labels, const merged_outputs<double>&,
+                                   const cross_entropy_options&) noexcept;
 
 }  // namespace culoss

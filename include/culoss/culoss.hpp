@@ -8,6 +8,7 @@
 #include <culoss/divergence.hpp>
 #include <culoss/focal.hpp>
 #include <culoss/info_nce.hpp>
+#include <culoss/linear_cross_entropy.hpp>
 #include <culoss/margin.hpp>
 #include <culoss/mined_triplet.hpp>
 #include <culoss/nll.hpp>

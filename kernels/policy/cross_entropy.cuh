@@ -22,14 +22,19 @@
 
 namespace culoss::kernels {
 
-template <class T>
+// Columns may be a shard of all classes, [first_class, first_class + cols) of all.classes, and rows
+// a part of all rows, from first_row on. Of a row whose target is in another shard all columns are
+// others; its statistics, merged with those of the other shards, say the rest.
+template <class T, class R = T>
 struct cross_entropy_arguments {
   stream<T> in[1];
-  target<T> out[1];
+  target<R> out[1];
   long long rows, cols;
   long long inner;  // strided logits: positions between two classes
+  long long first_row, first_class;
   labels all;
-  const float* class_weights;
+  const float* class_weights;   // of all classes
+  const float* column_weights;  // likewise, from first_class on
   float smoothing;
   float gamma;
   float z_loss;
@@ -43,6 +48,7 @@ struct cross_entropy_arguments {
   float* entropy;
   row_statistics<float>* statistics;   // written by the forward call
   const row_statistics<float>* saved;  // read by the backward call
+  shard_statistics<float>* shards;     // written by the forward call
   long long* argmax;
   fault_record* faults;
 };
@@ -54,14 +60,17 @@ enum class row_work {
   full,      // ... with softcap and entropy
 };
 
-template <class T, row_work kWork>
+template <class T, row_work kWork, class R = T>
 struct cross_entropy_policy {
   using value = T;
+  using result = R;
   static constexpr int kStreams = 1;
   static constexpr int kOutputs = 1;
   static constexpr bool kExtended = kWork != row_work::plain;
   static constexpr bool kFull = kWork == row_work::full;
-  using arguments = cross_entropy_arguments<T>;
+  using arguments = cross_entropy_arguments<T, R>;
+  // A label that is none of these columns: no pack of 16 bytes begins so far before the first.
+  static constexpr int kElsewhere = -64;
 
   struct plain_state {
     online_state others;
@@ -90,20 +99,22 @@ struct cross_entropy_policy {
   };
 
   const arguments& a;
-  long long row;
+  long long index;  // of the row among those of this launch
   label_kind kind;
-  int label;  // the column of a row that counts
+  int label;  // the column of a row that counts, or kElsewhere
   float t;    // temperature
   float c;    // log2(e) / T
 
-  __device__ cross_entropy_policy(const arguments& a, long long row) : a(a), row(row) {
-    const long long given = a.all[row];
+  __device__ cross_entropy_policy(const arguments& a, long long index) : a(a), index(index) {
+    const long long given = a.all[row()], column = given - a.first_class;
     kind = a.all.kind(given);
-    label = kind == label_kind::counts ? static_cast<int>(given) : -1;
+    const bool here = kind == label_kind::counts && column >= 0 && column < a.cols;
+    label = here ? static_cast<int>(column) : kElsewhere;
     t = temperature_of(a.temperature);
     c = kLog2e / t;
   }
 
+  __device__ long long row() const { return a.first_row + index; }  // among all
   __device__ static float absent(int) { return -INFINITY; }
   __device__ bool skip() const { return kind != label_kind::counts; }
   // The gradient of a row that is not read: 0 too where the divisor switches all gradients off.
@@ -114,11 +125,13 @@ struct cross_entropy_policy {
   // What a column counts in the smoothing: nothing if it is masked, the target, or not there.
   __device__ float mass(float x, int column) const {
     const bool seen = x != -INFINITY;
-    const float w = seen && a.class_weights != nullptr ? __ldg(a.class_weights + column) : 1.0f;
+    const bool weighted = seen && a.class_weights != nullptr;
+    const float w = weighted ? __ldg(a.column_weights + column) : 1.0f;
     return seen ? w : 0.0f;
   }
-  __device__ float weight_of(int column) const {
-    return a.class_weights != nullptr ? __ldg(a.class_weights + column) : 1.0f;
+  // Of a row that counts.
+  __device__ float weight_of_target() const {
+    return a.class_weights != nullptr ? __ldg(a.class_weights + a.all[row()]) : 1.0f;
   }
 
   __device__ state identity() const {
@@ -131,7 +144,9 @@ struct cross_entropy_policy {
   template <int kPacks, int kSize>
   __device__ void add(state& s, float (&x)[1][kPacks][kSize], const int (&column)[kPacks]) const {
     if constexpr (kExtended) {
-      if (a.argmax != nullptr || a.row_correct != nullptr) s.best.add(x[0], column);
+      if (a.argmax != nullptr || a.row_correct != nullptr || a.shards != nullptr) {
+        s.best.add(x[0], column);
+      }
     }
 #pragma unroll
     for (int b = 0; b < kPacks; ++b) {  // the target leaves the others
@@ -158,8 +173,20 @@ struct cross_entropy_policy {
       if (a.smoothing > 0.0f) add_weights(s, before.max, x[0], column);
     }
     if constexpr (kFull) {
-      if (a.entropy != nullptr) s.entropy.add(before, s.others, x[0], c);
+      if (a.entropy != nullptr || a.shards != nullptr) s.entropy.add(before, s.others, x[0], c);
     }
+  }
+  // What a shard of the classes left of this row.
+  __device__ static state state_of(const shard_statistics<float>& s) {
+    static_assert(kFull);
+    state r{};
+    r.others = {s.max, s.sum};
+    r.target = s.target == INFINITY ? 0 : __float_as_uint(s.target);
+    r.weighted = s.distance;
+    r.weight = s.weight;
+    r.best = {s.largest, static_cast<int>(s.argmax)};
+    r.entropy = {s.spread};
+    return r;
   }
 
   __device__ state merge(const state& x, const state& y) const {
@@ -186,25 +213,26 @@ struct cross_entropy_policy {
   // From what an earlier call left.
   __device__ coefficients finish() const {
     if (skip()) return {};
-    const row_statistics<float> s = a.saved[row];
+    const row_statistics<float> s = a.saved[row()];
     const float sum = s.log_sum == -INFINITY ? 0.0f : 1.0f;  // only whether it is 0 matters
     return coefficients_of(s.max, isnan(s.log_sum) ? NAN : sum, s.log_sum, expf(-s.log_sum),
                            s.target, s.weight);
   }
 
   __device__ void write(const state& s, const coefficients& k) const {
+    const long long row = this->row();
     const float target = __uint_as_float(s.target);
     const bool alone = s.others.sum == 0.0f;  // no other column that is not -inf
     const float z_loss = a.z_loss == 0.0f ? 0.0f : a.z_loss * k.lse * k.lse;
     if (a.row_loss != nullptr) {
       const float ce = softplus(-k.d);
-      float loss = weigh((1.0f - a.smoothing) * weight_of(label), focal_factor(k.d) * ce);
+      float loss = weigh((1.0f - a.smoothing) * weight_of_target(), focal_factor(k.d) * ce);
       if constexpr (kExtended) {
         if (a.smoothing > 0.0f) {
           const float above = alone ? 0.0f : k.log_sum + softplus(k.d);  // lse - m / T
           float smooth = alone ? 0.0f : s.weight * above - s.weighted / t;
-          if (target != -INFINITY) smooth += weigh(weight_of(label), ce);
-          loss += a.smoothing / static_cast<float>(a.cols) * smooth;
+          if (target != -INFINITY) smooth += weigh(weight_of_target(), ce);
+          loss += a.smoothing / static_cast<float>(a.all.classes) * smooth;
         }
       }
       a.row_loss[row] = a.scale.weighted(row, loss + z_loss);
@@ -232,9 +260,11 @@ struct cross_entropy_policy {
         const float rest = q == 0.0f ? 0.0f : q * (softplus(k.d) + of_others);
         a.entropy[row] = alone ? (isnan(k.d) ? NAN : 0.0f) : own + rest;
       }
+      if (a.shards != nullptr) write_shard(s, target);
     }
   }
   __device__ void write_skipped() const {
+    const long long row = this->row();
     const float v = kind == label_kind::ignored ? 0.0f : NAN;
     if (kind == label_kind::bad) report_bad_label(a.faults, row);
     if (a.row_loss != nullptr) a.row_loss[row] = v;
@@ -242,6 +272,7 @@ struct cross_entropy_policy {
     if (a.lse != nullptr) a.lse[row] = v;
     if (a.entropy != nullptr) a.entropy[row] = v;
     if (a.statistics != nullptr) a.statistics[row] = {v, v, v, v};
+    if (a.shards != nullptr) a.shards[row] = {v, v, v, v, v, v, v, -1};
     if (a.argmax != nullptr) a.argmax[row] = -1;
     if (a.row_correct != nullptr) a.row_correct[row] = 0;
   }
@@ -275,7 +306,7 @@ struct cross_entropy_policy {
     return a.gamma == 1.0f ? q : a.gamma == 2.0f ? q * q : expf(-a.gamma * softplus(d));
   }
   __device__ float with_target(float weight, float target) const {
-    return target == -INFINITY ? weight : weight + weight_of(label);
+    return target == -INFINITY ? weight : weight + weight_of_target();
   }
 
   // sum is needed only as 0, NaN or neither: 0 means that there is no other column but -inf.
@@ -297,10 +328,10 @@ struct cross_entropy_policy {
     k.off = a.scale.off() ? 1.0f : 0.0f;
     const bool confident = k.d > 0.0f;  // then the target is the better shift
     k.lse = confident || alone ? target / t + softplus(-k.d) : max / t + (log_sum + softplus(k.d));
-    const float scale = a.scale.of(row) / t;
+    const float scale = a.scale.of(row()) / t;
     const float p = sigmoid(k.d), q = sigmoid(-k.d);  // p_t and 1 - p_t
-    const float own = (1.0f - a.smoothing) * weight_of(label);
-    const float share = kExtended ? a.smoothing / static_cast<float>(a.cols) : 0.0f;
+    const float own = (1.0f - a.smoothing) * weight_of_target();
+    const float share = kExtended ? a.smoothing / static_cast<float>(a.all.classes) : 0.0f;
     float rate = q;  // -L'(d)
     if (a.gamma != 0.0f) {
       const float surprise = p == 0.0f ? 0.0f : p * softplus(-k.d);
@@ -312,11 +343,26 @@ struct cross_entropy_policy {
     k.slope = alone && !isnan(k.d) ? a.scale.nothing() : scale * of_others * inverse_sum;
     k.target = scale * (of_lse * p - own * rate);
     if (kExtended && a.smoothing > 0.0f) {
-      const float of_target = target == -INFINITY ? 0.0f : weight_of(label);
+      const float of_target = target == -INFINITY ? 0.0f : weight_of_target();
       k.target += k.smooth * (p * weight - of_target);  // 0 where the target stands alone
     }
     if constexpr (kFull) k.target *= of_cap;
     return k;
+  }
+
+  // A target of +inf makes the row NaN anyway; as a number it says that the target is elsewhere.
+  __device__ void write_shard(const state& s, float target) const {
+    const bool here = label != kElsewhere;
+    a.shards[row()] = {s.others.max,
+                       s.others.sum,
+                       !here                ? INFINITY
+                       : target == INFINITY ? NAN
+                                            : target,
+                       s.weight,
+                       s.weighted,
+                       s.entropy.weighted,
+                       s.best.value,
+                       a.first_class + s.best.result()};
   }
 
   // Sums about a maximum that has risen since: each seen weight's distance grows by the rise.
@@ -340,5 +386,27 @@ struct cross_entropy_policy {
     }
   }
 };
+
+// A thread a row: merges what `count` shards left of it, in their order, and writes the row's
+// outputs. A target that none of them holds, or several, is NaN. Moves 40 bytes a shard and row.
+template <int kThreads>
+__global__ void __launch_bounds__(kThreads)
+    merge_shards(const __grid_constant__ cross_entropy_arguments<float> a,
+                 const shard_statistics<float>* shards, long long ld, int count) {
+  using policy_type = cross_entropy_policy<float, row_work::full>;
+  const long long row = block_index() * kThreads + threadIdx.x;
+  if (row >= a.rows) return;
+  const policy_type policy(a, row);
+  if (policy.skip()) return policy.write_skipped();
+  typename policy_type::state s = policy.identity();
+  int holders = 0;
+  for (int i = 0; i < count; ++i) {
+    const shard_statistics<float> shard = shards[i * ld + row];
+    holders += shard.target == INFINITY ? 0 : 1;
+    s = policy.merge(s, policy_type::state_of(shard));
+  }
+  if (holders != 1) s.target = __float_as_uint(NAN);
+  policy.write(s, policy.finish(s));
+}
 
 }  // namespace culoss::kernels

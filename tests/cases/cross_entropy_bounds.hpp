@@ -90,15 +90,18 @@ void bound_statistics(const Row& bounds, expectation& statistics, std::size_t ro
   double* bound = &statistics.bounds[4 * row];
   bound[0] = bounds.max() == 0 ? 0 : bounds.max() + real.rounding(value[0]);
   bound[1] = bounds.log_sum() + real.rounding(value[1]);
+  if constexpr (requires { bounds.target_error(); }) {
+    bound[2] = bounds.target_error() == 0 ? 0 : bounds.target_error() + real.rounding(value[2]);
+  }
   bound[3] =
       value[3] == 0 && bounds.weight_sum() == 0 ? 0 : bounds.weight_sum() + real.rounding(value[3]);
 }
 
-// The bounds beside those values.
+// The bounds beside those values, where the logits have these errors (null: none).
 inline std::vector<expectation> bound_cross_entropy(const cross_entropy_choice& c, const problem& p,
-                                                    space where) {
+                                                    const arithmetic& a,
+                                                    const std::vector<double>* errors = nullptr) {
   const std::vector<output> exact = exact_cross_entropy(c, p);
-  const arithmetic a = arithmetic_of(where, p.cols, p.type, 1, view_of(c.inner, p.rows));
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
   std::vector<expectation> e;
@@ -115,7 +118,8 @@ inline std::vector<expectation> bound_cross_entropy(const cross_entropy_choice& 
     const auto row = static_cast<std::size_t>(i);
     // Of what is NaN, nothing but that is demanded; an ignored row is 0 exactly.
     if (!c.counts(p, row) || c.bad(p, row) || std::isnan(exact[kLseOutput].values[row])) continue;
-    const cross_entropy_row bounds(p.row(i), p.cols, p.labels[row], c.factors(p, row, divisor), a);
+    const cross_entropy_row bounds(p.row(i), p.cols, p.labels[row], c.factors(p, row, divisor), a,
+                                   errors == nullptr ? nullptr : errors->data() + i * p.cols);
     loss.add(e[kLossOutput], row, bounds.loss());
     z_loss.add(e[kZLossOutput], row, bounds.z_loss());
     for (std::int64_t j = 0; j < p.cols; ++j) {
@@ -135,6 +139,11 @@ inline std::vector<expectation> bound_cross_entropy(const cross_entropy_choice& 
   loss.finish(e[kLossOutput], nothing);
   z_loss.finish(e[kZLossOutput], nothing);
   return e;
+}
+inline std::vector<expectation> bound_cross_entropy(const cross_entropy_choice& c, const problem& p,
+                                                    space where) {
+  return bound_cross_entropy(c, p,
+                             arithmetic_of(where, p.cols, p.type, 1, view_of(c.inner, p.rows)));
 }
 
 // Whether a mode asks for that output.

@@ -4,6 +4,7 @@ set(CULOSS_CASE_SOURCES
     cross_entropy_targets.cpp
     element_loss.cpp
     entropy.cpp
+    linear_cross_entropy.cpp
     mined_triplet.cpp
     nll.cpp
     self_similarity.cpp

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/cases/all.hpp"
+#include "tests/cases/linear_cross_entropy_check.hpp"
 #include "tests/cases/mined_triplet_check.hpp"
 #include "tests/cases/self_similarity_check.hpp"
 #include "tests/cases/siglip.hpp"
@@ -62,6 +63,26 @@ inline subject subject_of(const similarity_choice& c, const similarity_numbers& 
   return s;
 }
 
+inline subject subject_of(const linear_choice& c, const linear_numbers& p,
+                          const linear_execution& how) {
+  const std::shared_ptr<linear_call_base> call = prepare(c, p, how);
+  subject s;
+  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
+  const std::string forward = "linear_cross_entropy", backward = forward + "_backward";
+  s.functions.assign(std::max<std::size_t>(1, c.shards.size()), forward);
+  if (c.mode == linear_mode::shards) s.functions.push_back("merge_statistics");
+  if (c.mode == linear_mode::split) s.functions.push_back(backward);
+  s.functions.insert(s.functions.end(), c.shards.size(), backward);
+  s.stream = how.stream;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
+}
+
 inline subject subject_of(const self_choice& c, const self_numbers& p,
                           const similarity_execution& how) {
   const std::shared_ptr<self_call_base> call = prepare(c, p, how);
@@ -92,6 +113,18 @@ inline subject subject_of(const siglip_choice& c, const siglip_numbers& p,
     return subject::reading{r.outputs, r.damage};
   };
   return s;
+}
+
+// In one call, in two, over shards; everything, and little.
+inline std::vector<linear_choice> linear_ways() {
+  linear_choice plain = linear(plain_cross_entropy()), split = linear(full_cross_entropy());
+  split.mode = linear_mode::split;
+  linear_choice shards = split, forward = plain;
+  shards.mode = linear_mode::shards;
+  shards.shards = {3, 6};
+  shards.accumulate = true;
+  forward.bias = forward.grad_hidden = forward.grad_weight = forward.grad_bias = false;
+  return {plain, split, shards, forward};
 }
 
 // The ways through a similarity matrix, and what a call may leave out.

@@ -33,6 +33,10 @@ class contents {
       fill<float>(m, address, 4 * elements);
     } else if constexpr (std::is_same_v<value, culoss::row_statistics<double>>) {
       fill<double>(m, address, 4 * elements);
+    } else if constexpr (std::is_same_v<value, culoss::shard_statistics<float>>) {
+      fill<float>(m, address, kRecordBytes<float> / 4 * elements);
+    } else if constexpr (std::is_same_v<value, culoss::shard_statistics<double>>) {
+      fill<double>(m, address, kRecordBytes<double> / 8 * elements);
     } else {
       for (std::int64_t i = 0; i < elements; ++i) {
         const auto v = next<value>();
@@ -43,6 +47,8 @@ class contents {
 
  private:
   static constexpr std::uint32_t kPlain = 64, kStrange = 64;
+  template <class Real>
+  static constexpr std::int64_t kRecordBytes = sizeof(culoss::shard_statistics<Real>);
 
   template <class T>
   culoss_test::storage_of<T> next() {

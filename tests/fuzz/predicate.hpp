@@ -52,7 +52,7 @@ class predicate {
   // A view that is there: its sizes, its pointer.
   template <class T>
   void view(const char* name, const culoss::matrix<T>& m, access a) {
-    rows(name, m.data, m.rows, m.cols, m.ld, kSizeof<T>, a);
+    rows(name, m.data, m.rows, m.cols, m.ld, kSizeof<T>, kAlignof<T>, a);
   }
   template <class T>
   void view(const char* name, const culoss::strided_logits<T>& s, access a) {
@@ -75,6 +75,8 @@ class predicate {
   requires(!std::integral<Like>) void optional(const char* name, const View& v, const Like& like) {
     if (!v.empty()) view(name, v, like, access::write);
   }
+  // A number of columns that a device counts in 32 bits.
+  void counted(std::int64_t columns) { wide_ = wide_ || columns > kMostWide; }
   // Rows that may not be empty.
   template <class View>
   void rows_to_read(const char* name, const View& v) {
@@ -211,7 +213,7 @@ class predicate {
       run("faults", f, 1, 1, sizeof *f, alignof(culoss::fault_record), access::write);
   }
   void rows(const char* name, const void* data, std::int64_t rows, std::int64_t cols,
-            std::int64_t ld, std::int64_t element, access a) {
+            std::int64_t ld, std::int64_t element, std::int64_t alignment, access a) {
     // Bytes are counted in 64 bits.
     std::int64_t bytes = 0;
     const bool countable = !__builtin_mul_overflow(rows, ld, &bytes) &&
@@ -220,7 +222,7 @@ class predicate {
     require(shape, name);
     wide_ = wide_ || std::max(cols, ld) > kMostWide;
     require(data != nullptr || rows <= 0 || cols <= 0, name);
-    require(reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(element) == 0,
+    require(reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(alignment) == 0,
             name);
     if (shape && rows > 0) {
       regions_.push_back({name, reinterpret_cast<std::uintptr_t>(data), rows, cols * element,

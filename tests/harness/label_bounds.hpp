@@ -24,8 +24,8 @@ struct target_row {
   double lse_shifted = 0, lse_shifted_error = 0;  // lse - m / T
 
   target_row(const double* x, std::int64_t cols, double temperature, std::int64_t target,
-             const arithmetic& a, double input = 0)
-      : others(x, cols, temperature, target, a, input) {
+             const arithmetic& a, double input = 0, const double* errors = nullptr)
+      : others(x, cols, temperature, target, a, input, errors) {
     const double infinity = softmax_row::kInfinity;
     if (others.empty()) return;
     d = x[target] == -infinity ? -infinity : others.z(target) - others.log_sum();
@@ -62,17 +62,20 @@ struct cross_entropy_factors {
   double weight(std::int64_t j) const { return class_weights == nullptr ? 1 : class_weights[j]; }
 };
 
-// Error bounds of one counted row, its target's column in range and its loss not NaN.
+// Error bounds of one counted row, its target's column in range and its loss not NaN. Logits may
+// come with errors, which a softcap, whose slope is at most 1, does not enlarge.
 class cross_entropy_row {
  public:
   cross_entropy_row(const double* x, std::int64_t cols, std::int64_t target,
-                    const cross_entropy_factors& f, const arithmetic& a)
+                    const cross_entropy_factors& f, const arithmetic& a,
+                    const double* errors = nullptr)
       : capped_(capped_row(x, cols, f.softcap)),
         y_(f.softcap == 0 ? x : capped_.data()),
-        row_(y_, cols, f.temperature, target, a, f.softcap == 0 ? 0 : a.cap),
+        row_(y_, cols, f.temperature, target, a, f.softcap == 0 ? 0 : a.cap, errors),
         f_(f),
         a_(a),
         x_(x),
+        errors_(errors),
         target_(target) {
     hard_ = (1 - f.smoothing) * f.weight(target);
     soft_ = f.smoothing / static_cast<double>(cols);
@@ -95,7 +98,7 @@ class cross_entropy_row {
     const double lse = std::fabs(row_.lse_shifted);
     double smooth = weights_ * row_.lse_shifted_error + (sums + 4 * a_.u) * weights_ * lse +
                     (sums + 6 * a_.u) * distances_;
-    if (f_.softcap != 0) smooth += moved_;
+    if (f_.softcap != 0 || errors_ != nullptr) smooth += moved_;
     const double size = hard_part() + soft_ * (weights_ * lse + distances_) + z_loss_size();
     const double error =
         (hard_ == 0 ? 0
@@ -134,8 +137,9 @@ class cross_entropy_row {
     const double slack = 2 * (hard_ * std::max(1.0, rate_) + soft_ * weights_ + lse) * a_.flush;
     if (f_.softcap == 0) return scale * (error + slack) + 4 * a_.smallest;
     const double slope = cap_slope(x_[j], f_.softcap);
-    return scale * (slope * (error + slack + size * a_.cap_slope_error(x_[j], f_.softcap)) +
-                    4 * size * a_.flush) +
+    // The slope itself falls by at most 2 / c of itself.
+    const double of_slope = a_.cap_slope_error(x_[j], f_.softcap) + 2 * input_error(j) / f_.softcap;
+    return scale * (slope * (error + slack + size * of_slope) + 4 * size * a_.flush) +
            4 * a_.smallest;
   }
 
@@ -147,8 +151,13 @@ class cross_entropy_row {
       const double target = y_[target_] == -softmax_row::kInfinity ? 0 : std::fabs(y_[target_]);
       moved = a_.cap * (of_shift + target / f_.temperature);
     }
+    if (errors_ != nullptr) {
+      moved +=
+          (row_.others.empty() ? input_error(target_) : row_.others.max_error()) / f_.temperature;
+    }
     return row_.lse_shifted_error + moved + a_.u * (3 * of_shift + std::fabs(lse_value()));
   }
+  double target_error() const { return input_error(target_); }
   double max() const { return row_.others.empty() ? 0 : row_.others.max_error(); }
   double log_sum() const { return row_.others.empty() ? 0 : row_.others.log_sum_error(); }
   double weight_sum() const { return ((a_.weight_adds + 2) * a_.u + a_.saved) * weights_; }
@@ -165,6 +174,7 @@ class cross_entropy_row {
   }
 
  private:
+  double input_error(std::int64_t j) const { return errors_ == nullptr ? 0 : errors_[j]; }
   static std::vector<double> capped_row(const double* x, std::int64_t cols, double c) {
     std::vector<double> y;
     if (c == 0) return y;
@@ -205,6 +215,7 @@ class cross_entropy_row {
   cross_entropy_factors f_;
   arithmetic a_;
   const double* x_;
+  const double* errors_;  // of the logits, or null: none
   std::int64_t target_;
   double hard_ = 0, soft_ = 0;
   double weights_ = 0;                    // W, over the columns that are not masked

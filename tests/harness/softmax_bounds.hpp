@@ -5,7 +5,8 @@
 //
 // With z_j = (x_j - m) / T <= 0 and e_j = exp(z_j), taken as 2^((x_j - m) c), c = log2(e) / T:
 //   x_j      exact, or off by `input` |x_j| where it is a capped logit; m then likewise, and by
-//            saved |m| where it was stored; z_j by both over T, and e_j by as much relatively
+//            saved |m| where it was stored; or off by an error of its own, m then by the largest
+//            of these; z_j by both over T, and e_j by as much relatively
 //   e_j      exp_error + exp_slope |z_j|: the function's own error; the roundings of the
 //            difference, of log2(e), of c and of the product, times the argument
 //   its way into s = sum e_j: adds * u; each change of the running maximum multiplies by one more
@@ -30,14 +31,17 @@ namespace culoss_test {
 class softmax_row {
  public:
   softmax_row(const double* x, std::int64_t cols, double temperature, std::int64_t target,
-              const arithmetic& a, double input = 0)
+              const arithmetic& a, double input = 0, const double* errors = nullptr)
       : x_(x),
+        errors_(errors),
         temperature_(temperature),
         a_(a),
         input_(input),
         max_input_(input == 0 ? 0 : input + a.saved) {
     for (std::int64_t j = 0; j < cols; ++j) {
-      if (j != target) max_ = std::max(max_, x[j]);
+      if (j == target) continue;
+      max_ = std::max(max_, x[j]);
+      if (errors != nullptr) largest_error_ = std::max(largest_error_, errors[j]);
     }
     if (!std::isfinite(max_)) return;
     const double way = a.adds * a.u + a.rescales * (a.exp_error + a.u);
@@ -60,7 +64,7 @@ class softmax_row {
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
   bool empty() const { return !std::isfinite(max_); }
   double max() const { return max_; }
-  double max_error() const { return max_input_ * std::fabs(max_); }
+  double max_error() const { return max_input_ * std::fabs(max_) + largest_error_; }
   double z(std::int64_t j) const { return (x_[j] - max_) / temperature_; }
   double log_sum() const { return std::log(sum_); }
   double delta() const { return delta_; }  // relative error of the sum
@@ -81,10 +85,14 @@ class softmax_row {
 
  private:
   double moved(std::int64_t j) const {
-    return input_ == 0 ? 0 : (input_ * std::fabs(x_[j]) + max_error()) / temperature_;
+    if (input_ == 0 && errors_ == nullptr) return 0;
+    const double own = errors_ == nullptr ? 0 : errors_[j];
+    return (input_ * std::fabs(x_[j]) + own + max_error()) / temperature_;
   }
 
   const double* x_;
+  const double* errors_;
+  double largest_error_ = 0;
   double temperature_;
   arithmetic a_;
   double input_, max_input_;

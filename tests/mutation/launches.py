@@ -2,6 +2,7 @@
 
 from .mutant import Mutant
 
+LAUNCHES = 'host/labeled_launches.hpp'
 LABELED = 'host/labeled_rows.cu'
 SOFT = 'host/cross_entropy_targets.cu'
 FOCAL = 'host/softmax_focal.cu'
@@ -33,8 +34,8 @@ MUTANTS = [
            'if (packs <= 32 * (kMaxLanePacks - 1)) {', 'if (packs <= 32 * (kMaxLanePacks + 1)) {',
            'widths'),
     Mutant('chip-a-pack-short', TUNING, 'a misaligned row overflows its shared memory',
-           'const std::int64_t bytes = packs_of(cols, element_bytes, false)',
-           'const std::int64_t bytes = packs_of(cols, element_bytes, true)',
+           'const std::int64_t bytes = packs_of(cols, element_bytes, false) * kPackBytes * streams;',
+           'const std::int64_t bytes = packs_of(cols, element_bytes, true) * kPackBytes * streams;',
            'widths widths.asan aliasing.asan'),
     Mutant('chip-of-one-stream', TUNING, 'shared memory for the first input alone',
            '* kPackBytes * streams;', '* kPackBytes;', 'widths'),
@@ -124,16 +125,17 @@ MUTANTS = [
            'used_ += static_cast<std::size_t>(n);'),
 
     # The losses of rows and elements.
-    Mutant('row-loss-a-row-short', LABELED, 'the workspace lacks the loss of the last rows',
-           't.row_z_loss = c.take<float>(rows);', 't.row_z_loss = c.take<float>(rows - 4);',
+    Mutant('row-loss-a-row-short', LAUNCHES, 'the workspace lacks the loss of the last rows',
+           'row_z_loss = c.take<float>(rows);', 'row_z_loss = c.take<float>(rows - 4);',
            'divisors accuracy divisors.asan'),
     Mutant('host-waits', LABELED, 'the host waits for the device in every call',
-           '  return memory.release(context);\n',
-           '  (void)cudaStreamSynchronize(context.stream);\n  return memory.release(context);\n',
+           '  return s.ok() ? memory.release(context) : s;\n',
+           '  (void)cudaStreamSynchronize(context.stream);\n'
+           '  return s.ok() ? memory.release(context) : s;\n',
            'capture'),
     Mutant('host-reads-the-labels', LABELED, 'the host looks at the labels, as for their maximum',
-           '  const bool own_divisor = counts_divisor(options);\n',
-           '  const bool own_divisor = counts_divisor(options);\n  int first = 0;\n'
+           '  const bool needed = always || counts_divisor(call.options);\n',
+           '  const bool needed = always || counts_divisor(call.options);\n  int first = 0;\n'
            '  (void)cudaMemcpy(&first, call.labels.data, sizeof first, cudaMemcpyDefault);\n',
            'capture'),
     Mutant('sum-is-a-mean', ROWS, 'a sum is divided, too',
@@ -155,25 +157,25 @@ MUTANTS = [
            'const bool extended = a.smoothing > 0.0f || a.argmax', 'const bool extended = a.argmax',
            'accuracy'),
     Mutant('entropy-without-its-kernel', LABELED, 'the entropy alone takes the kernel without it',
-           'const bool full = a.cap.cap > 0.0f || a.entropy != nullptr;',
-           'const bool full = a.cap.cap > 0.0f;', 'accuracy'),
+           'const bool full = a.cap.cap > 0.0f || a.entropy != nullptr || a.shards != nullptr;',
+           'const bool full = a.cap.cap > 0.0f || a.shards != nullptr;', 'accuracy'),
     Mutant('saved-extended-takes-plain', LABELED, 'the backward call with smoothing has none',
-           'if (full || (extended && (call.inner > 0 || call.saved != nullptr))) {',
-           'if (full || (extended && call.inner > 0)) {', 'accuracy'),
-    Mutant('temperature-not-passed', LABELED, 'the temperature is 1',
+           'const bool few = a.inner > 0 || a.saved != nullptr || ', 'const bool few = a.inner > 0 || ',
+           'accuracy'),
+    Mutant('temperature-not-passed', LAUNCHES, 'the temperature is 1',
            'a.temperature = argument(options.temperature);', 'a.temperature = {1.0f, nullptr};'),
-    Mutant('ignore-index-not-passed', LABELED, 'the ignored index is the default one',
-           'labels_of(call.labels, options.ignore_index, call.cols, options.ignore_index);',
-           'labels_of(call.labels, -100, call.cols, -100);'),
-    Mutant('z-loss-not-passed', LABELED, 'the z-loss is 0',
+    Mutant('ignore-index-not-passed', LAUNCHES, 'the ignored index is the default one',
+           'labels_of(call.labels, options.ignore_index,', 'labels_of(call.labels, -100,'),
+    Mutant('z-loss-not-passed', LAUNCHES, 'the z-loss is 0',
            'a.z_loss = options.z_loss;', 'a.z_loss = 0.0f;', 'accuracy'),
-    Mutant('faults-not-passed', LABELED, 'bad labels go unrecorded',
-           'a.faults = where.faults;', 'a.faults = nullptr;', 'faults'),
+    Mutant('faults-not-passed', LAUNCHES, 'bad labels go unrecorded',
+           'a.faults = faults;', 'a.faults = nullptr;', 'faults'),
     Mutant('alpha-in-the-divisor', LABELED, 'a focal mean is divided by the alphas',
-           'call.weighted_mean ? a.class_weights : nullptr;', 'a.class_weights;',
+           'call.weighted_mean ? call.options.class_weights.data : nullptr;',
+           'call.options.class_weights.data;',
            'divisors accuracy'),
     Mutant('z-losses-unsummed', LABELED, 'the z-loss that is reported is the loss',
-           'kernels::sum_losses{t.row_z_loss}', 'kernels::sum_losses{t.row_loss}', 'accuracy'),
+           'kernels::sum_losses{a.row_z_loss}', 'kernels::sum_losses{a.row_loss}', 'accuracy'),
     Mutant('correct-of-no-rows', LABELED, 'counts of an empty batch are not written',
            '  if (s.ok()) s = clear(context, call.correct, 0, sizeof(std::int64_t));\n', '',
            'divisors'),

@@ -7,6 +7,13 @@ import fnmatch
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch" or
 # ".asan" it is that variant's.
 LIKELY_KILLERS = [
+    ('host/reference/linear*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy'),
+    ('host/reference/shards*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy '
+     'linear_cross_entropy_special_values'),
+    ('host/linear*', 'linear_cross_entropy_accuracy linear_cross_entropy_special_values '
+     'linear_cross_entropy_plan'),
+    ('kernels/linear*', 'linear_cross_entropy_accuracy linear_cross_entropy_special_values '
+     'linear_cross_entropy_plan'),
     ('host/reference/self_similarity*', 'self_similarity_reference'),
     ('host/self_similarity.hpp', 'self_similarity_arguments'),
     ('*self_s*', 'self_similarity_edge self_similarity_special_values self_similarity_plan'),

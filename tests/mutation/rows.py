@@ -60,7 +60,8 @@ MUTANTS = [
 
     # Packs.
     Mutant('alignment-assumed', VECTOR, 'a row is taken to begin at 16 bytes',
-           'head_(static_cast<int>(reinterpret_cast<std::uintptr_t>(data) % 16 / sizeof(T)))',
+           'head_(static_cast<int>(reinterpret_cast<std::uintptr_t>(data) % (kCount * sizeof(T)) /\n'
+           '                               sizeof(T)))',
            'head_(0)', 'widths'),
     Mutant('second-stream-aligned', VECTOR, 'a second input or an output is taken to be aligned',
            'if (aligned && this->whole(first)) return', 'if (this->whole(first)) return',
@@ -181,7 +182,7 @@ MUTANTS = [
            'return row_weights != nullptr ? weigh(row_weights[row], loss) : loss;',
            'return loss;'),
     Mutant('row-weights-not-in-gradient', DIVISOR, 'the weight of a row is not in its gradient',
-           'return row_weights != nullptr ? scale * row_weights[row] : scale;', 'return scale;'),
+           '    if (row_weights != nullptr) scale *= row_weights[row];\n', ''),
 
     # The skeleton.
     Mutant('pitch-ignored', ROWS, 'rows are taken to lie one behind the other',

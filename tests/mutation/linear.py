@@ -1,0 +1,81 @@
+"""Bugs in cross-entropy of a linear classifier."""
+
+from .mutant import Mutant
+
+HOST = 'host/linear_cross_entropy.cu'
+PLAN = 'host/linear_plan.hpp'
+KERNELS = 'kernels/linear_rows.cuh'
+VECTOR = 'kernels/vector_io.cuh'
+TUNING = 'host/tuning.hpp'
+SHARDS = 'host/reference/shards.hpp'
+REFERENCE = 'host/reference/linear_cross_entropy.cpp'
+
+MUTANTS = [
+    Mutant('weights-of-the-last-chunk', HOST, 'each chunk forgets the weight gradient so far',
+           'row > 0 ? 1.0f : 0.0f, m_.dw, dimension());', '0.0f, m_.dw, dimension());'),
+    Mutant('weights-added-to-garbage', HOST, 'the first chunk adds to what was never written',
+           'row > 0 ? 1.0f : 0.0f, m_.dw, dimension());', '1.0f, m_.dw, dimension());'),
+    Mutant('bias-not-in-logits', HOST, 'the product overwrites the bias',
+           'bias_ != nullptr ? 1.0f : 0.0f);', '0.0f);'),
+    Mutant('hidden-of-the-first-chunk', HOST, 'every chunk has the hidden states of the first',
+           'return {hidden_.data + row * hidden_.ld, hidden_.ld};',
+           'return {hidden_.data, hidden_.ld};'),
+    Mutant('divided-before-rounding', HOST, 'upstream and divisor are in the 16-bit gradient, too',
+           '        a.scale.by = {};\n', ''),
+    Mutant('upstream-twice', HOST, 'the upstream gradient is applied twice',
+           '        a.scale.upstream = {1.0f, nullptr};\n', ''),
+    Mutant('z-loss-out-of-range', HOST, 'half gradients overflow under a large z-loss',
+           '        l.hidden_norms = m_.hidden_norms;\n', ''),
+    Mutant('logits-of-a-chunk-too-few', HOST, 'the workspace lacks a row of logits',
+           'logits = c.take<float>(chunk * e.pitch());',
+           'logits = c.take<float>((chunk - 1) * e.pitch());'),
+    Mutant('rows-uncounted-without-a-mean', HOST, 'no row is counted where nothing divides by it',
+           'count_labels(context_, call_, a.all, m_.rows, gradients)',
+           'count_labels(context_, call_, a.all, m_.rows, false)',
+           'linear_cross_entropy_accuracy linear_cross_entropy_accuracy.watch'),
+    Mutant('least-plan-too-large', PLAN, 'a small workspace is overrun',
+           'std::max(least, low / step * step)', 'std::max(least, ceil_to(low, step))'),
+    Mutant('ignored-rows-get-nan', KERNELS, 'what is NaN for all rows reaches those that do not count',
+           'n.rest = possible ? rest : 1.0f;', 'n.rest = rest;'),
+    Mutant('all-ignored-is-nan', KERNELS, 'a batch of ignored rows has a divisor of 0',
+           ' || a.counted->count == 0;', ';'),
+    Mutant('class-weights-out-of-range', KERNELS, 'half gradients overflow under large weights',
+           '(by_class ? of_classes : 1.0f)', '1.0f'),
+    Mutant('bias-tail-unwritten', KERNELS, 'the last columns have no bias',
+           'if (column + k < cols) at[k] = x[k];', 'if (column + k < cols - 1) at[k] = x[k];'),
+    Mutant('bias-of-the-first-run', KERNELS, 'every run of columns repeats the first',
+           'const int column = (run * kThreads + static_cast<int>(threadIdx.x)) * 4;',
+           'const int column = static_cast<int>(threadIdx.x) * 4;'),
+    Mutant('columns-of-seven-warps', KERNELS, 'the last warp\'s rows are left out of the bias',
+           'for (int p = 1; p < kColumnParts; ++p) all += parts[p][j];',
+           'for (int p = 1; p < kColumnParts - 1; ++p) all += parts[p][j];'),
+    Mutant('columns-summed-too-early', KERNELS, 'sums are added before all warps have theirs',
+           '[4 * lane + k] = sum[k];\n  __syncthreads();\n', '[4 * lane + k] = sum[k];\n',
+           'linear_cross_entropy_accuracy.watch linear_cross_entropy_plan.watch'),
+    Mutant('bias-of-the-last-chunk', KERNELS, 'each chunk forgets the bias gradient so far',
+           'first ? all : sums[begin + j] + all;', 'all;'),
+    Mutant('narrow-pack-misaligned', VECTOR, 'a pack of 8 bytes is stored as one of 4 columns less',
+           'make_uint2(raw.x, raw.y);', 'make_uint2(raw.x, raw.x);',
+           'linear_cross_entropy_accuracy'),
+    Mutant('block-chip-a-pack-short', TUNING, 'rows of the block overflow its shared memory',
+           'const std::int64_t bytes = packs_of(cols, element_bytes, false) * kPackBytes;',
+           'const std::int64_t bytes = packs_of(cols - 4, element_bytes, true) * kPackBytes;',
+           'linear_cross_entropy_accuracy linear_cross_entropy_accuracy.asan'),
+
+    Mutant('reference-shard-without-move', SHARDS, 'distances stay about their shard\'s maximum',
+           'row.distance += r.distance + (double{r.max} - max) * r.weight;',
+           'row.distance += r.distance;', 'cross_entropy_shards'),
+    Mutant('reference-shards-unscaled', SHARDS, 'sums of shards are added about two maxima',
+           'sum += r.sum * shrink;', 'sum += r.sum;', 'cross_entropy_shards'),
+    Mutant('reference-shard-spread', SHARDS, 'the entropy\'s sum stays about the shard\'s maximum',
+           'shrink * (r.spread * std::log(2.0) + fall * r.sum);',
+           'shrink * (r.spread * std::log(2.0));', 'cross_entropy_shards'),
+    Mutant('reference-any-holder', SHARDS, 'a target that two shards hold passes',
+           'if (holders != 1) own = kNan;', 'if (holders == 0) own = kNan;',
+           'cross_entropy_shards'),
+    Mutant('reference-linear-bias', REFERENCE, 'the logits have no bias',
+           '(bias.empty() ? 0.0 : bias[j])', '0.0'),
+    Mutant('reference-linear-last-rows', REFERENCE, 'weights get the gradient of some rows only',
+           'for (std::int64_t k = 0; k < count; ++k) {',
+           'for (std::int64_t k = 0; k < count - 1; ++k) {'),
+]
