@@ -103,6 +103,8 @@ FIRST_SOURCES = [
     ('host/regression.cu', 'host/regression.cu'),
     ('host/binary.cu', 'host/binary.cu'),
     ('host/margin.cu', 'host/margin.cu'),
+    ('kernels/policy/siglip.cuh', 'host/siglip.cu'),
+    ('host/siglip.cu', 'host/siglip.cu'),
     ('host/cross_entropy_targets.cu', 'host/cross_entropy_targets.cu'),
     ('host/softmax.cu', 'host/softmax.cu'),
     ('host/divergence.cu', 'host/divergence.cu'),
