@@ -35,7 +35,9 @@ status backward(const char* function, const char* input_name, const char* upstre
                                     grad_logits, options);
   device_context context;
   if (s.ok()) s = open(function, where, context);
-  if (s.ok()) s = check_width(context, "cols", input.cols);
+  if (s.ok()) {
+    s = check_width(context, log ? "log_probabilities.cols" : "probabilities.cols", input.cols);
+  }
   if (!s.ok() || input.rows == 0) return s;
   using policy = kernels::softmax_backward_policy<T>;
   return launch_rows<policy>(context, {{stream_of(input), stream_of(upstream)},

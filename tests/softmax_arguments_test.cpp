@@ -72,6 +72,16 @@ TEST_P(softmax_arguments, of_softmax_and_its_backward) {
       if constexpr (std::is_same_v<W, culoss::cpu>) {
         refused([](args& a) { a.where.threads = -2; }, "cpu.threads is -2, must not be negative");
       } else {
+        // In place, so that a matrix of any size overlaps nothing.
+        const std::int64_t wide = std::int64_t{1} << 31;
+        const culoss::matrix<T> row(m.x.data(), 1, wide, wide);
+        expect_refused(
+            m,
+            [&] {
+              return call(f, {{}, row, row, row, {}});
+            },
+            f.name + ": " + f.cols + " is 2147483648, the kernels take at most 2147418112",
+            status_code::unsupported);
         refused([](args& a) { a.where.workspace.bytes = 1; },
                 "workspace.data is null, but workspace.bytes is 1");
       }
