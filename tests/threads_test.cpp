@@ -76,7 +76,7 @@ std::vector<subject> mixed_calls(space where, const lanes& all, std::uint64_t se
       calls.push_back(subject_of(*c, p, how));
     }
     for (const linear_choice& c : linear_ways()) {
-      if (c.mode == linear_mode::split) continue;
+      if (c.mode == linear_mode::split || !c.gradients()) continue;
       lane& l = *all[++turn % kStreams];
       linear_execution how{.where = where, .workspace = workspace ? kLeastWorkspace : kNoWorkspace};
       how.stream = l.stream();
