@@ -85,6 +85,10 @@ LIKELY_KILLERS = [
 # The source that a bug of a header is first planted in alone: it compiles fast, and takes most of
 # what the header has.
 FIRST_SOURCES = [
+    ('kernels/min*', 'host/mined_triplet.cu'),
+    ('kernels/batch_all*', 'host/mined_triplet.cu'),
+    ('host/min*', 'host/mined_triplet.cu'),
+    ('host/batch_all*', 'host/mined_triplet.cu'),
     ('host/self_s*', 'host/self_similarity.cu'),
     ('kernels/policy/self_similarity.cuh', 'host/self_similarity.cu'),
     ('kernels/similarity_positives.cuh', 'host/self_similarity.cu'),
