@@ -20,17 +20,18 @@ struct binary_logit_formula {
   float share;              // s / 2
 
   __device__ bool by_column() const { return pos_weight != nullptr; }
-  __device__ element_value operator()(float x, float t, long long column, bool) const {
+  __device__ element_value operator()(float x, float t, long long column, bool of_target) const {
     // The rest of a pack lies beyond the last column.
-    const bool weighted = pos_weight != nullptr && column < columns;
-    const float w = weighted ? __ldg(pos_weight + column) : 1.0f;
+    const long long at = column < columns ? column : 0;
+    const float w = pos_weight != nullptr ? __ldg(pos_weight + at) : 1.0f;
     const float positive = w * (t * keep + share), negative = (1.0f - t) * keep + share;
     const bool above = x >= 0.0f;
     const float e = expf(-fabsf(x)), l = log1pf(e), r = __fdividef(1.0f, 1.0f + e);
-    const float p = above ? r : e * r, q = above ? e * r : r;
+    const float near = r, far = e * r;
     const float low = fmaxf(-x, 0.0f), high = fmaxf(x, 0.0f);
-    return {weigh(positive, low + l) + weigh(negative, high + l), negative * p - positive * q,
-            weigh(keep, (w - 1.0f) * l + weigh(w, low) - high)};
+    const float by_target = of_target ? weigh(keep, (w - 1.0f) * l + weigh(w, low) - high) : 0.0f;
+    return {weigh(positive, low + l) + weigh(negative, high + l),
+            above ? negative * near - positive * far : negative * far - positive * near, by_target};
   }
 };
 
