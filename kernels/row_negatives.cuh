@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(detail::kRowNegativeThreads)
   constexpr int kSize = pack<T>::kSize, kBatch = kRowNegativeBatch;
   __shared__ best_level best_of_warps[detail::kRowNegativeThreads / 32];
   __shared__ level_sums sums_of_warps[detail::kRowNegativeThreads / 32];
-  __shared__ side_coefficients of_teams[detail::kRowNegativeThreads / 32];
+  __shared__ float2 of_teams[detail::kRowNegativeThreads / 32];
   const row_team& how = a.team;
   const int team = static_cast<int>(threadIdx.x) / how.threads;
   const int thread = static_cast<int>(threadIdx.x) % how.threads;
@@ -222,13 +222,15 @@ __global__ void __launch_bounds__(detail::kRowNegativeThreads)
   sums = merge_team(sums, how.threads, sums_of_warps, add_levels{});
   if (thread == 0 && exists) {
     const side_state own{best.value, sums.sum, sums.moment, best.value, best.index};
-    of_teams[team] = finish_row(a.finish, merge(a.finish.rows.states[i], own), i);
+    const side_coefficients c = finish_row(a.finish, merge(a.finish.rows.states[i], own), i);
+    of_teams[team] = make_float2(c.shift, c.slope);
   }
   if (a.gradient == nullptr && a.du == nullptr) return;
   __syncthreads();
 
   // Gradients: a thread keeps its columns and goes through the negatives.
-  const side_coefficients c = of_teams[team];
+  const float2 of_row = exists ? of_teams[team] : make_float2(0.0f, 0.0f);
+  const float shift_of_row = of_row.x, slope = of_row.y;
   const call_numbers& numbers = *a.finish.numbers;
   const bool off = numbers.off != 0;
   const float weight = r * numbers.row_factor, direct = numbers.direct;
@@ -268,7 +270,7 @@ __global__ void __launch_bounds__(detail::kRowNegativeThreads)
         const bool masked = score[b].x == -INFINITY;
         const float norm = score[b].y;
         const float dl =
-            masked ? 0.0f : c.slope * exp2_approx(level_of(score[b].x, bits) - c.shift);
+            masked ? 0.0f : slope * exp2_approx(level_of(score[b].x, bits) - shift_of_row);
         float x[kSize];
         unpack(n[b], x);
 #pragma unroll
