@@ -332,6 +332,41 @@ TEST_P(special_values, of_the_temperature_of_a_backward) {
   }
 }
 
+// A backward goes by the statistics that it is given: a row that was NaN stays NaN.
+TEST_P(special_values, of_statistics_that_are_nan) {
+  constexpr std::int64_t kRows = 2;
+  for (const float smoothing : {0.0f, 0.1f}) {
+    for (const std::int64_t cols : {5, 300, 3001}) {
+      array<float> logits(GetParam(), kRows, cols, 0, 0), statistics(GetParam(), 4 * kRows, 0);
+      array<std::int64_t> labels(GetParam(), kRows, 0);
+      const array<float> gradient(GetParam(), kRows, cols, 0, 0);
+      const float log_sum = std::log(static_cast<float>(cols - 1));
+      const float nan = std::nanf(""), weight = smoothing == 0 ? 0 : static_cast<float>(cols);
+      logits.write(std::vector<float>(static_cast<std::size_t>(kRows * cols), 1.0f));
+      statistics.write(std::vector<float>{nan, nan, nan, nan, 1, log_sum, 1, weight});
+      labels.write(std::vector<std::int64_t>{1, 2});
+      const culoss::vector<const culoss::row_statistics<float>> saved(
+          reinterpret_cast<const culoss::row_statistics<float>*>(statistics.data()), kRows);
+      const auto call = [&](const auto& where) {
+        return culoss::cross_entropy_backward(
+            where, culoss::matrix<const float>(logits.as_matrix()), labels.as_vector(), saved,
+            {gradient.as_matrix()}, {.label_smoothing = smoothing});
+      };
+      const culoss::status s =
+          GetParam() == space::cpu ? call(culoss::cpu{}) : call(culoss::cuda{});
+      ASSERT_TRUE(s.ok()) << s.message();
+      synchronize(GetParam());
+      std::string damage;
+      const std::vector<double> g = gradient.read("gradient", damage);
+      EXPECT_EQ(damage, "");
+      for (std::size_t k = 0; k < g.size(); ++k) {
+        const bool of_nan = k < static_cast<std::size_t>(cols);
+        ASSERT_TRUE(of_nan ? std::isnan(g[k]) : std::isfinite(g[k])) << smoothing << " " << k;
+      }
+    }
+  }
+}
+
 TEST_P(special_values, of_softmax) {
   tally t;
   const cross_entropy_case shapes(bare_cross_entropy());
