@@ -13,7 +13,7 @@ namespace {
 
 using culoss::similarity_plan;
 
-// Several panels and several tiles in the plan that needs least; a tile in several splits.
+// Several panels and several tiles in the plan that needs least.
 struct planned {
   siglip_choice choice;
   similarity_input input;

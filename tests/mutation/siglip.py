@@ -43,7 +43,7 @@ MUTANTS = [
            'factor[i] = t.numbers->weight_factor *'),
     Mutant('siglip-splits-race', PAIRS, 'all splits of the columns store their rows in one place',
            'out.partials[static_cast<long long>(blockIdx.y) * t.rows + row + i] = all;',
-           'out.partials[row + i] = all;', 'siglip_plan'),
+           'out.partials[row + i] = all;', 'siglip_accuracy'),
     Mutant('siglip-second-row-lost', PAIRS, 'of two rows the second stores nothing',
            'if (lane == 0 && row + i < t.rows) {', 'if (lane == 0 && i == 0) {'),
 
