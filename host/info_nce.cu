@@ -46,6 +46,7 @@ status info_nce_of(const cuda& where, const matrix<const T>& queries, const matr
   set_mask_and_margin(p, options);
   p.grad_scale = out.grad_scale.data;
   p.correct = out.correct.data;
+  p.row_count = out.rows_counted.data;
   return run(similarity_sweep<T>(context, p), context, where, p, options, out.loss,
              out.rows_counted);
 }
@@ -71,6 +72,7 @@ status clip_of(const cuda& where, const matrix<const T>& images, const matrix<co
   p.grad_scale = out.grad_scale.data;
   p.correct = out.correct_images.data;
   p.correct_columns = out.correct_texts.data;
+  p.row_count = out.rows_counted.data;
   return run(similarity_sweep<T>(context, p), context, where, p, options, out.loss,
              out.rows_counted);
 }

@@ -177,9 +177,9 @@ class linear_rows {
                   kernels::kTotalThreads, 0, l, m_.numbers);
   }
   status find_norms(const matrix<const T>& m, float* out) noexcept {
+    const kernels::norm_jobs<T> job{{embeddings_of(m, 0)}, {static_cast<long long>(m.rows)}, {out}};
     return launch(context_, kernels::inverse_norms<T>, blocks_of(m.rows, kernels::kEmbeddingRows),
-                  kernels::kEmbeddingThreads, 0, embeddings_of(m, 0),
-                  static_cast<long long>(m.rows), out);
+                  kernels::kEmbeddingThreads, 0, job);
   }
   static long long blocks_of(std::int64_t items, std::int64_t of_a_block) noexcept {
     return (items + of_a_block - 1) / of_a_block;
@@ -250,17 +250,14 @@ class linear_rows {
   status finish(const matrix<const U>& of, std::int64_t first, std::int64_t n, const float* sums,
                 const gradient_matrix<U>& out) noexcept {
     if (out.empty() || n == 0) return {};
-    const auto run = [&](auto kernel, auto* data) noexcept {
-      return launch(context_, kernel, blocks_of(n, kernels::kEmbeddingRows),
-                    kernels::kEmbeddingThreads, 0, embeddings_of(of, first),
-                    static_cast<long long>(n), static_cast<const float*>(nullptr), sums,
-                    static_cast<const kernels::call_numbers*>(m_.numbers), data + first * out.ld,
-                    static_cast<long long>(out.ld), accumulate_);
-    };
-    if constexpr (sizeof(U) == 2) {
-      if (!out.wide) return run(kernels::finish_gradient<U, U>, static_cast<U*>(out.data));
-    }
-    return run(kernels::finish_gradient<U, float>, static_cast<float*>(out.data));
+    const std::int64_t element = out.wide ? 4 : sizeof(U);
+    const kernels::gradient_jobs<U> job{
+        {{embeddings_of(of, first), static_cast<long long>(n), nullptr, sums,
+          static_cast<char*>(out.data) + first * out.ld * element, out.wide,
+          static_cast<long long>(out.ld)}}};
+    return launch(context_, kernels::finish_gradients<U>, blocks_of(n, kernels::kEmbeddingRows),
+                  kernels::kEmbeddingThreads, 0, job,
+                  static_cast<const kernels::call_numbers*>(m_.numbers), accumulate_);
   }
   status finish_weights(bool any_rows) noexcept {
     status s = finish(weight_, 0, weight_.rows, any_rows ? m_.dw : nullptr, grad_weight_);

@@ -188,4 +188,26 @@ status launch_total(const device_context& context, const Item& item, std::int64_
                 kernels::kTotalThreads, 0, kernels::sum_partials{partials}, several, several, done);
 }
 
+// Likewise several sums over the same rows, each in a block of its own at last: `items.rows` rows
+// each, with as much room for partial sums as each would need.
+template <class Items, class Done>
+status launch_totals(const device_context& context, Items items, int sums,
+                     kernels::totals* partials, const Done& done) noexcept {
+  constexpr long long kChunk = kernels::kRowsOfOneBlock;
+  const long long several = partials_of(items.rows);
+  items.stride = several == 0 ? items.rows : several * kChunk;
+  if (several == 0) {
+    return launch(context, kernels::total_kernel<Items, Done>, static_cast<long long>(sums),
+                  kernels::kTotalThreads, 0, items, sums * items.stride, items.stride, done);
+  }
+  const kernels::store_total store{partials};
+  const status s =
+      launch(context, kernels::total_kernel<Items, kernels::store_total>, sums * several,
+             kernels::kTotalThreads, 0, items, sums * items.stride, kChunk, store);
+  if (!s.ok()) return s;
+  return launch(context, kernels::total_kernel<kernels::sum_partials, Done>,
+                static_cast<long long>(sums), kernels::kTotalThreads, 0,
+                kernels::sum_partials{partials}, sums * several, several, done);
+}
+
 }  // namespace culoss::detail

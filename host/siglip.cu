@@ -108,6 +108,7 @@ status siglip_of(const cuda& where, const matrix<const T>& images, const matrix<
   p.grad_scale = out.grad_scale.data;
   p.grad_bias = out.grad_bias.data;
   p.correct = out.correct.data;
+  p.row_count = out.rows_counted.data;
   return detail::run(siglip_sweep<T>(context, p), context, where, p, options, out.loss,
                      out.rows_counted);
 }

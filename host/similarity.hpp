@@ -57,6 +57,7 @@ struct similarity_problem {
   float* grad_bias = nullptr;
   std::int64_t* correct = nullptr;
   std::int64_t* correct_columns = nullptr;
+  std::int64_t* row_count = nullptr;
 
   bool gradients() const {
     return !grad_queries.empty() || !segments[0].gradient.empty() || !segments[1].gradient.empty();
@@ -130,7 +131,7 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   const std::int64_t symmetric_rows = e.symmetric ? e.rows : 0;
   const std::int64_t softmax_rows = e.pairs ? 0 : e.rows, pair_rows = e.rows - softmax_rows;
   m.numbers = c.take<kernels::call_numbers>(1);
-  m.partials = c.take<kernels::totals>(partials_of(e.rows));
+  m.partials = c.take<kernels::totals>(kernels::kRowSums * partials_of(e.rows));
   m.row_norms = c.take<float>(e.rows);
   m.row_states = c.take<kernels::side_state>(softmax_rows);
   m.row_coefficients = c.take<kernels::side_coefficients>(softmax_rows);
@@ -275,12 +276,12 @@ class similarity_sweep {
 
   // No rows: nothing flows back to the keys.
   status run_without_rows() noexcept {
-    status s;
-    for (int i = 0; i < 2 && s.ok(); ++i) {
-      s = finish_gradient(p_.segments[i].keys, 0, p_.segments[i].keys.rows, nullptr, nullptr,
-                          p_.segments[i].gradient);
+    kernels::gradient_jobs<T> jobs{};
+    for (int i = 0; i < 2; ++i) {
+      const key_segment<T>& seg = p_.segments[i];
+      jobs.of[i] = gradient_of(seg.keys, 0, seg.keys.rows, nullptr, nullptr, seg.gradient);
     }
-    return s;
+    return finish_gradients(jobs);
   }
 
  protected:
@@ -318,19 +319,9 @@ class similarity_sweep {
     return s;
   }
 
-  status find_norms(const matrix<const T>& m, float* out) noexcept {
-    if (!p_.normalize || m.rows == 0) return {};
-    return launch(context_, kernels::inverse_norms<T>, blocks_of(m.rows, kernels::kEmbeddingRows),
-                  kernels::kEmbeddingThreads, 0, rows_of(m, 0), static_cast<long long>(m.rows),
-                  out);
-  }
-
   // Norms, and the numbers that every kernel reads.
   status begin() noexcept {
-    status s = find_norms(p_.queries, m_.row_norms);
-    for (int i = 0; i < 2 && s.ok() && !p_.self; ++i) {
-      s = find_norms(p_.segments[i].keys, m_.key_norms[i]);
-    }
+    const status s = find_norms();
     if (!s.ok()) return s;
     call_ = p_.call;
     call_.row_norms = norms(m_.row_norms);
@@ -345,6 +336,22 @@ class similarity_sweep {
   status prepare_call() noexcept {
     return launch(context_, kernels::prepare_call<kernels::kTotalThreads>, 1,
                   kernels::kTotalThreads, 0, call_, m_.numbers);
+  }
+
+  status find_norms() noexcept {
+    if (!p_.normalize) return {};
+    kernels::norm_jobs<T> jobs{};
+    long long all = 0;
+    const auto add = [&](int i, const matrix<const T>& m, float* out) noexcept {
+      jobs.x[i] = rows_of(m, 0);
+      jobs.out[i] = out;
+      all += jobs.rows[i] = m.rows;
+    };
+    add(0, p_.queries, m_.row_norms);
+    // Where the keys are the queries, so are their norms.
+    for (int i = 0; i < 2 && !p_.self; ++i) add(1 + i, p_.segments[i].keys, m_.key_norms[i]);
+    return launch(context_, kernels::inverse_norms<T>, blocks_of(all, kernels::kEmbeddingRows),
+                  kernels::kEmbeddingThreads, 0, jobs);
   }
 
   // Positives that are in no tile.
@@ -462,8 +469,14 @@ class similarity_sweep {
   status fold(std::int64_t row, int segment, const kernels::similarity_tile& t, std::int64_t col,
               bool first) noexcept {
     const tile_grid grid(t.rows, t.cols);
-    kernels::fold_outputs out{
-        m_.row_partials, p_.symmetric ? m_.col_partials : nullptr, m_.targets + row, {}};
+    // Blocks that have all columns of their rows need no merge.
+    const bool direct = grid.splits == 1;
+    kernels::fold_outputs out{m_.row_partials,
+                              p_.symmetric ? m_.col_partials : nullptr,
+                              m_.targets + row,
+                              direct ? m_.row_states + row : nullptr,
+                              first,
+                              {}};
     if (is_kept()) out.kept = kept_at(row, segment, col);
     const auto run = [&](auto kernel) noexcept {
       return launch(context_, kernel, grid.dim(), kernels::kFoldThreads, 0, t, out,
@@ -478,11 +491,17 @@ class similarity_sweep {
     if (!is_kept()) {
       s = p_.symmetric ? run(kernels::fold_tile<true>) : run(kernels::fold_tile<false>);
     }
-    if (s.ok()) s = merge(m_.row_states + row, m_.row_partials, grid.splits, t.rows, first);
-    if (s.ok() && p_.symmetric) {
-      s = merge(m_.col_states + col, m_.col_partials, grid.blocks, t.cols, row == 0);
-    }
-    return s;
+    if (!s.ok() || (direct && !p_.symmetric)) return s;
+    const auto count = [](std::int64_t n) { return static_cast<int>(n); };
+    const kernels::merge_job<kernels::side_state> of_rows{
+        m_.row_states + row, m_.row_partials, count(grid.splits), direct ? 0 : t.rows, first};
+    if (!p_.symmetric) return merge(of_rows.states, of_rows.partials, grid.splits, t.rows, first);
+    const kernels::merge_job<kernels::side_state> of_cols{m_.col_states + col, m_.col_partials,
+                                                          count(grid.blocks), t.cols, row == 0};
+    return launch(context_, kernels::merge_both_states<kernels::side_state>,
+                  blocks_of(of_rows.items, kernels::kMergeItems) +
+                      blocks_of(of_cols.items, kernels::kMergeItems),
+                  kernels::kFoldThreads, 0, of_rows, of_cols);
   }
 
   kernels::finish_arguments finishing(std::int64_t begin, std::int64_t end) const noexcept {
@@ -612,17 +631,24 @@ class similarity_sweep {
     }
     return s;
   }
+  // Where all rows are one panel, their gradient is finished with that of the keys.
   status finish_queries(std::int64_t row, bool started) noexcept {
-    return finish_gradient(p_.queries, row, panel(row), norms(m_.row_norms),
-                           started ? m_.du : nullptr, p_.grad_queries);
+    kernels::gradient_jobs<T> jobs{};
+    jobs.of[0] = gradient_of(p_.queries, row, panel(row), norms(m_.row_norms),
+                             started ? m_.du : nullptr, p_.grad_queries);
+    if (plan_.rows < rows()) return finish_gradients(jobs);
+    queries_left_ = jobs.of[0];
+    return {};
   }
   status finish_keys() noexcept {
-    status s;
-    for (int i = 0; i < 2 && s.ok(); ++i) {
-      s = finish_gradient(p_.segments[i].keys, 0, p_.segments[i].keys.rows, norms(m_.key_norms[i]),
-                          m_.dv[i], p_.segments[i].gradient);
+    kernels::gradient_jobs<T> jobs{};
+    jobs.of[0] = queries_left_;
+    for (int i = 0; i < 2; ++i) {
+      const key_segment<T>& seg = p_.segments[i];
+      jobs.of[1 + i] =
+          gradient_of(seg.keys, 0, seg.keys.rows, norms(m_.key_norms[i]), m_.dv[i], seg.gradient);
     }
-    return s;
+    return finish_gradients(jobs);
   }
 
   status gradient_of_tile(const kernels::similarity_tile& t, std::int64_t row, std::int64_t col,
@@ -656,45 +682,57 @@ class similarity_sweep {
                         : run(kernels::gradient_of_kept<T, false>);
   }
 
-  // Rows [first, first + n) of a gradient, from sums whose row 0 is row `first`.
-  status finish_gradient(const matrix<const T>& x, std::int64_t first, std::int64_t n,
-                         const float* inverse_norms, const float* sums,
-                         const gradient_matrix<T>& out) noexcept {
+  // Rows [first, first + n) of a gradient, from sums whose row 0 is row `first`; no rows where it is
+  // not asked for.
+  kernels::gradient_job<T> gradient_of(const matrix<const T>& x, std::int64_t first, std::int64_t n,
+                                       const float* inverse_norms, const float* sums,
+                                       const gradient_matrix<T>& out) const noexcept {
     if (out.empty() || n == 0) return {};
-    const float* const of_rows = inverse_norms != nullptr ? inverse_norms + first : nullptr;
-    const auto run = [&](auto kernel, auto* data) noexcept {
-      return launch(context_, kernel, blocks_of(n, kernels::kEmbeddingRows),
-                    kernels::kEmbeddingThreads, 0, rows_of(x, first), static_cast<long long>(n),
-                    of_rows, sums, static_cast<const kernels::call_numbers*>(m_.numbers),
-                    data + first * out.ld, static_cast<long long>(out.ld), p_.accumulate);
-    };
-    if (out.wide) {
-      return run(kernels::finish_gradient<T, float>, static_cast<float*>(out.data));
-    }
-    return run(kernels::finish_gradient<T, T>, static_cast<T*>(out.data));
+    const std::int64_t element = out.wide ? 4 : sizeof(T);
+    return {rows_of(x, first),
+            static_cast<long long>(n),
+            inverse_norms != nullptr ? inverse_norms + first : nullptr,
+            sums,
+            static_cast<char*>(out.data) + first * out.ld * element,
+            out.wide,
+            static_cast<long long>(out.ld)};
+  }
+  status finish_gradients(const kernels::gradient_jobs<T>& jobs) noexcept {
+    long long all = 0;
+    for (const kernels::gradient_job<T>& job : jobs.of) all += job.rows;
+    if (all == 0) return {};
+    return launch(context_, kernels::finish_gradients<T>, blocks_of(all, kernels::kEmbeddingRows),
+                  kernels::kEmbeddingThreads, 0, jobs,
+                  static_cast<const kernels::call_numbers*>(m_.numbers), p_.accumulate);
   }
 
+  // The loss with the rows' count, the scale's gradient with the columns'; the bias'.
   status finish_scalars() noexcept {
-    status s;
-    const auto sum = [&](const float* values, const unsigned char* correct, float* loss,
+    kernels::sum_all_rows all{};
+    int sums = 0;
+    const auto add = [&](const float* values, const unsigned char* correct, float* loss,
                          float* scale, float* bias, std::int64_t* count) noexcept {
-      if (loss == nullptr && scale == nullptr && bias == nullptr && count == nullptr) {
-        return status{};
-      }
-      return launch_total(
-          context_, kernels::sum_similarity_rows{values, count != nullptr ? correct : nullptr},
-          rows(), m_.partials,
-          kernels::write_similarity_scalars{m_.numbers, loss, scale, bias,
-                                            reinterpret_cast<long long*>(count), call_.by.by});
+      if (loss == nullptr && scale == nullptr && bias == nullptr && count == nullptr) return;
+      all.sums[sums++] = {{values, count != nullptr ? correct : nullptr},
+                          loss,
+                          scale,
+                          bias,
+                          reinterpret_cast<long long*>(count)};
     };
-    s = sum(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr, nullptr,
-            p_.correct);
-    if (s.ok()) {
-      s = sum(p_.grad_scale != nullptr ? m_.row_scale : nullptr, m_.col_correct, nullptr,
-              p_.grad_scale, nullptr, p_.correct_columns);
-    }
-    if (!s.ok()) return s;
-    return sum(m_.row_bias, nullptr, nullptr, nullptr, p_.grad_bias, nullptr);
+    add(p_.loss != nullptr ? m_.row_loss : nullptr, m_.row_correct, p_.loss, nullptr, nullptr,
+        p_.correct);
+    add(p_.grad_scale != nullptr ? m_.row_scale : nullptr, m_.col_correct, nullptr, p_.grad_scale,
+        nullptr, p_.correct_columns);
+    add(m_.row_bias, nullptr, nullptr, nullptr, p_.grad_bias, nullptr);
+    if (sums == 0 && p_.row_count == nullptr) return {};
+    all.rows = rows();
+    kernels::write_row_sums done{m_.numbers,
+                                 {},
+                                 reinterpret_cast<long long*>(p_.row_count),
+                                 static_cast<long long>(rows()),
+                                 call_.by.by};
+    std::copy_n(all.sums, kernels::kRowSums, done.sums);
+    return launch_totals(context_, all, std::max(sums, 1), m_.partials, done);
   }
 
   const device_context& context_;
@@ -704,6 +742,7 @@ class similarity_sweep {
   std::int64_t of_a_panel_ = 0;  // rows of the panel that is walked over
   similarity_memory m_ = {};
   kernels::call_arguments call_ = {};
+  kernels::gradient_job<T> queries_left_ = {};
 };
 
 }  // namespace culoss::detail

@@ -105,22 +105,44 @@ struct sum_similarity_rows {
             correct != nullptr ? correct[i] : 0};
   }
 };
-struct write_similarity_scalars {
+
+// What one such sum gives; null: not wanted.
+struct row_sum {
+  sum_similarity_rows of;
+  float* loss;
+  float* scale;
+  float* bias;
+  long long* count;
+};
+
+// All of them in one launch: sum k has the items [k stride, k stride + rows).
+inline constexpr int kRowSums = 3;
+struct sum_all_rows {
+  row_sum sums[kRowSums];
+  long long rows, stride;
+  __device__ totals operator()(long long i) const {
+    int k = 0;
+    for (; i >= stride; i -= stride) ++k;
+    return i < rows ? sums[k].of(i) : totals{0.0, 0};
+  }
+};
+struct write_row_sums {
   const call_numbers* numbers;
-  float* loss;       // or null
-  float* scale;      // or null
-  float* bias;       // or null
-  long long* count;  // or null
+  row_sum sums[kRowSums];
+  long long* rows_counted;  // or null
+  long long rows;
   divisor by;
   __device__ void operator()(const totals& t) const {
-    if (loss != nullptr) *loss = by.loss(t.sum);
-    if (scale != nullptr) {
-      *scale = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->scale_rest);
+    const row_sum& s = sums[block_index()];
+    if (s.loss != nullptr) *s.loss = by.loss(t.sum);
+    if (s.scale != nullptr) {
+      *s.scale = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->scale_rest);
     }
-    if (bias != nullptr) {
-      *bias = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->bias_rest);
+    if (s.bias != nullptr) {
+      *s.bias = numbers->off != 0 ? 0.0f : static_cast<float>(t.sum * numbers->bias_rest);
     }
-    if (count != nullptr) *count = t.count;
+    if (s.count != nullptr) *s.count = t.count;
+    if (rows_counted != nullptr && block_index() == 0) *rows_counted = rows;
   }
 };
 

@@ -8,7 +8,7 @@
 //
 // the second term where the loss is symmetric; the positive's is its own coefficient. 2 bytes read
 // and 2 written an element, in accesses of 16 bytes, 4 for each row and 256 columns, and 16 for each
-// column and 16 rows.
+// column and 16 rows, 4 for an element that is 0 of a symmetric loss.
 //
 // E_ij is 0 where l_ij lies too far below t for 16 bits. For its row that is nothing; a column can
 // have its largest there. Such elements are found here, from t and the column's largest alone, and

@@ -112,6 +112,9 @@ struct fold_outputs {
   side_state* row_partials;  // [splits][rows]
   side_state* col_partials;  // [row blocks][cols], or null
   float* targets;            // [rows]: l of the positives that are met
+  // Where a block has all columns of its rows: their states, and whether nothing stands there yet.
+  side_state* row_states;
+  bool first;
   kept_exponentials kept;
 };
 
@@ -267,7 +270,11 @@ __global__ void __launch_bounds__(kFoldThreads)
   for (int i = 0; i < kRows; ++i) {
     const side_state all = merge_lanes<32>(
         mine[i], [](const side_state& a, const side_state& b) { return merge(a, b); });
-    if (lane == 0 && row + i < t.rows) {
+    if (lane != 0 || row + i >= t.rows) continue;
+    if (out.row_states != nullptr) {
+      side_state& state = out.row_states[row + i];
+      state = out.first ? all : merge(state, all);
+    } else {
       out.row_partials[static_cast<long long>(blockIdx.y) * t.rows + row + i] = all;
     }
   }
@@ -275,28 +282,54 @@ __global__ void __launch_bounds__(kFoldThreads)
 
 inline constexpr int kMergeItems = 32, kMergeParts = kFoldThreads / kMergeItems;
 
-// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in
-// order: eight threads an item, each for a run of partials.
 template <class State>
-__global__ void __launch_bounds__(kFoldThreads)
-    merge_states(State* states, const State* partials, int count, int items, bool first) {
+struct merge_job {
+  State* states;
+  const State* partials;
+  int count, items;
+  bool first;
+};
+
+// states[i] = (first ? nothing : states[i]) merged with partials[0][i], partials[1][i], ... in
+// order, for the items of a block: eight threads an item, each for a run of partials.
+template <class State>
+__device__ void merge_items(const merge_job<State>& job, int block) {
   __shared__ State parts[kMergeParts][kMergeItems];
   const int lane = static_cast<int>(threadIdx.x) % kMergeItems;
   const int part = static_cast<int>(threadIdx.x) / kMergeItems;
-  const int i = static_cast<int>(blockIdx.x) * kMergeItems + lane;
-  const int of_a_part = (count + kMergeParts - 1) / kMergeParts;
+  const int i = block * kMergeItems + lane;
+  const int of_a_part = (job.count + kMergeParts - 1) / kMergeParts;
   const int begin = part * of_a_part;
-  const int end = begin + of_a_part < count ? begin + of_a_part : count;
+  const int end = begin + of_a_part < job.count ? begin + of_a_part : job.count;
   State s = State::none();
-  if (i < items) {
-    for (int k = begin; k < end; ++k) s = merge(s, partials[static_cast<long long>(k) * items + i]);
+  if (i < job.items) {
+    for (int k = begin; k < end; ++k) {
+      s = merge(s, job.partials[static_cast<long long>(k) * job.items + i]);
+    }
   }
   parts[part][lane] = s;
   __syncthreads();
-  if (part != 0 || i >= items) return;
-  s = first ? State::none() : states[i];
+  if (part != 0 || i >= job.items) return;
+  s = job.first ? State::none() : job.states[i];
   for (int k = 0; k < kMergeParts; ++k) s = merge(s, parts[k][lane]);
-  states[i] = s;
+  job.states[i] = s;
+}
+
+template <class State>
+__global__ void __launch_bounds__(kFoldThreads)
+    merge_states(State* states, const State* partials, int count, int items, bool first) {
+  merge_items(merge_job<State>{states, partials, count, items, first},
+              static_cast<int>(blockIdx.x));
+}
+
+// Of a tile's rows, and in the blocks after theirs of its columns.
+template <class State>
+__global__ void __launch_bounds__(kFoldThreads)
+    merge_both_states(const merge_job<State> rows, const merge_job<State> cols) {
+  const int blocks = (rows.items + kMergeItems - 1) / kMergeItems;
+  const int block = static_cast<int>(blockIdx.x);
+  const bool of_rows = block < blocks;
+  merge_items(of_rows ? rows : cols, of_rows ? block : block - blocks);
 }
 
 struct gradient_sides {

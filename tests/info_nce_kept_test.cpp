@@ -315,6 +315,32 @@ TEST_F(info_nce_kept, has_the_same_bits_for_every_workspace_of_a_plan) {
   }
 }
 
+// Tiles that are narrower than what the workspace would hold begin where a shift does, too.
+TEST_F(info_nce_kept, tiles_of_every_width_begin_at_a_shift) {
+  if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
+  similarity_tally t;
+  const similarity_choice c = kept(of_each_row(false));
+  const similarity_numbers p =
+      make_similarity(c, {.type = element::float16, .rows = 33, .keys = 1290, .dimension = 520});
+  const culoss::similarity_workspace w = workspace_of(c, p);
+  const std::vector<expectation> wanted = expect(c, p);
+  for (std::size_t k = 0; k <= 4; ++k) {
+    const std::size_t bytes = w.least + (w.best - w.least) * k / 4;
+    t.expect_correct(c, p, {.workspace = static_cast<std::int64_t>(bytes)}, wanted);
+  }
+}
+
+TEST(info_nce_kept_workspace, is_of_another_plan_unless_it_is_asked_for) {
+  for (const bool symmetric : {false, true}) {
+    for (const std::int64_t n : {1000, 20000, 100000}) {
+      const culoss::similarity_shape s{.queries = n, .keys = n, .dimension = 1024};
+      const auto w = symmetric ? culoss::clip_workspace(s) : culoss::info_nce_workspace(s);
+      EXPECT_NE(w.best_plan, similarity_plan::kept);
+      EXPECT_NE(w.least_plan, similarity_plan::kept);
+    }
+  }
+}
+
 // Half of what the float similarities take, at D = 1: nothing else is as large.
 TEST(info_nce_kept_workspace, is_that_of_16_bits_an_element) {
   for (const bool symmetric : {false, true}) {

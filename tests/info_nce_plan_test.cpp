@@ -222,9 +222,10 @@ TEST_F(info_nce_plan, can_be_captured_and_replayed_with_other_numbers) {
 // it into its gradient, in loads of 16 bytes.
 TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
   if (!simt::watch::present()) GTEST_SKIP() << "only the watched device counts bytes";
-  for (const int kind : {0, 1, 2, 3}) {
-    const bool symmetric = kind % 2 == 1, mask = kind / 2 == 1;
-    const similarity_choice c{.symmetric = symmetric, .normalize = false, .mask = mask};
+  for (int flags = 0; flags < 8; ++flags) {
+    const bool symmetric = flags % 2 == 1, mask = flags / 2 % 2 == 1, kept = flags / 4 == 1;
+    similarity_choice c{.symmetric = symmetric, .normalize = false, .mask = mask};
+    if (kept) c.plan = similarity_plan::kept;
     const similarity_numbers p =
         make_similarity(c, {.type = element::bfloat16, .rows = 256, .keys = 256, .dimension = 8});
     const auto call = prepare(c, p);
@@ -243,6 +244,21 @@ TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
         EXPECT_EQ(moved.bytes_loaded, elements * 4 + of_mask + 256 * 32 * 4);
         // A mask that begins at a multiple of four is read in words, a lane's four columns at once.
         EXPECT_EQ(moved.loads, elements / 4 + of_mask / 4 + 256 * 32);
+        // States of rows, of columns in each of eight blocks, positives; what is kept.
+        const std::uint64_t states = 20 * 256 * (1 + (symmetric ? 8 : 0)) + 4 * 256;
+        EXPECT_EQ(moved.bytes_stored, states + (kept ? elements * 2 + 256 * 4 : 0));
+      } else if (l.kernel.find("gradient_of_kept") != std::string::npos) {
+        ++seen;
+        EXPECT_EQ(moved.bytes_stored, elements * 2);
+        EXPECT_EQ(moved.stores16, elements / 8);
+        EXPECT_GE(moved.loads16, elements / 8);
+        // A lane's shifts of four rows and its coefficients of each; two numbers of a column for
+        // sixteen rows, and a positive's; for each 0 its column's largest. No mask: it is 0 already.
+        const std::uint64_t lanes = 256 * 32, few = 256 * 32;
+        std::uint64_t most = elements * 2 + 16 * (lanes + lanes / 4) + few;
+        if (symmetric) most += elements / 16 * 8 + (mask ? elements * 4 : 0);
+        EXPECT_LE(moved.loads16, elements / 8 + lanes + lanes / 4);
+        EXPECT_LE(moved.bytes_loaded, most);
       } else if (l.kernel.find("gradient_tile") != std::string::npos) {
         ++seen;
         EXPECT_EQ(moved.bytes_stored, elements * 2);
