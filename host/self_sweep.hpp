@@ -108,7 +108,8 @@ class self_sweep : public similarity_sweep<T> {
 
   status fold(const tile& t) noexcept {
     const tile_grid grid(t.of_kernel.rows, t.of_kernel.cols);
-    const kernels::fold_outputs out{m_.row_partials, m_.col_partials, m_.targets + t.row, {}};
+    const kernels::fold_outputs out{m_.row_partials, m_.col_partials, m_.targets + t.row,
+                                    nullptr,         false,           {}};
     const status s = launch(context_, kernels::fold_tile<true, void, true>, grid.dim(),
                             kernels::kFoldThreads, 0, t.of_kernel, out, grid.columns_of_split);
     return s.ok() ? merge(t, grid, m_.row_states, m_.row_partials, m_.col_states, m_.col_partials)
