@@ -110,8 +110,8 @@ class plan_ladder {
     } else {
       const bool kept_is_better =
           narrow && !self && is_automatic(kept) && kept_beats_recompute(dimension);
-      const std::int64_t panel = 4 * all_columns_ * panel_rows();
-      if (!kept_is_better || panel <= kCacheBytes) kinds_[count_++] = one_visit;
+      const bool stays = panel_rows() <= kCacheBytes / 4 / all_columns_;  // in the cache
+      if (!kept_is_better || stays) kinds_[count_++] = one_visit;
       if (kept_is_better) kinds_[count_++] = kept;
       kinds_[count_++] = recompute;
     }
