@@ -44,6 +44,7 @@ enum class loss {
   smooth_targets,
   entropy,
   entropy_logits,
+  kl_divergence,
   softmax,
   log_softmax,
   info_nce_own,

@@ -80,6 +80,8 @@ std::unique_ptr<loss_case> case_of(const sweep_row& row, culoss::reduction reduc
     case loss::entropy_logits:
       return make(std::type_identity<entropy_case>{},
                   entropy_choice(culoss::entropy_input::logits));
+    case loss::kl_divergence:
+      return make(std::type_identity<kl_case>{}, kl_choice(false, true));
     case loss::softmax:
     case loss::log_softmax:
       return std::make_unique<softmax_case>(softmax_choice{.function = function_of(row)});

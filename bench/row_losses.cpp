@@ -42,6 +42,7 @@ constexpr row_loss kLosses[] = {
      .smoothing = kSmoothing},
     {.name = "entropy", .inputs = 1, .input = kUniforms, .labels = false},
     {.name = "entropy_logits", .inputs = 1, .labels = false},
+    {.name = "kl_divergence", .inputs = 2, .input = kUniforms, .labels = false},
     {.name = "softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "log_softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "info_nce_own", .inputs = 1, .labels = false},
@@ -181,6 +182,11 @@ status call_on_device(const sweep_row& row, const Where& where, const call_array
     case loss::entropy_logits:
       return entropy(where, a.x, entropy_outputs<T>{.loss = a.loss, .grad_input = a.gradient},
                      {.reduction = a.reduction, .input = entropy_of(row.loss)});
+    case loss::kl_divergence:
+      return kl_divergence(
+          where, a.x, a.g,
+          kl_divergence_outputs<T>{.loss = a.loss, .grad_p = a.gradient, .grad_q = a.second},
+          {.reduction = a.reduction, .q_input = kl_input::log_probabilities});
     case loss::softmax:
       return backward ? softmax_backward(where, a.x, a.g, a.gradient)
                       : softmax(where, a.x, a.gradient);
@@ -232,6 +238,8 @@ std::size_t workspace_bytes(const sweep_row& row) {
     case loss::entropy:
     case loss::entropy_logits:
       return entropy_workspace_bytes(row.rows, row.cols);
+    case loss::kl_divergence:
+      return kl_divergence_workspace_bytes(row.rows, row.cols);
     default:
       if (!properties(row.loss).scalar) return 0;
       return properties(row.loss).gamma != 0 ? softmax_focal_workspace_bytes(row.rows, row.cols)

@@ -41,7 +41,8 @@ inline region input_of(const sweep_row& row) {
                                                             : properties(row.loss).input;
 }
 inline region second_input_of(const sweep_row& row) {
-  return is_softmax(row.loss) ? kNormals : kUniforms;
+  const bool other = is_softmax(row.loss) || properties(row.loss).input == kUniforms;
+  return other ? kNormals : kUniforms;
 }
 // Matrices that a call reads and writes. Of nll's it reads an element of each row.
 int matrices_read(const sweep_row& row);

@@ -52,7 +52,7 @@ class row_operation final : public operation {
       compare(checker, of(mean, kGradients), read(kOutput, rows));
     }
     if (row_.mode == mode::both) {
-      compare(checker, of(mean, {"grad_targets"}), read(kSecond, rows));
+      compare(checker, of(mean, kSecondGradients), read(kSecond, rows));
     }
     if (gives_loss(row_)) check_losses(checker, rows, sample, of(mean, {"loss"}).bounds[0]);
     for (std::size_t i = 0; i < rows.size(); ++i) checker.count_row();
@@ -61,9 +61,10 @@ class row_operation final : public operation {
 
  private:
   static constexpr std::int64_t kAlignment = 256 / sizeof(storage);
-  // What the gradient by the input is called.
+  // What the gradients by the inputs are called.
   static constexpr std::initializer_list<const char*> kGradients = {
-      "grad_logits", "grad_input", "grad_predictions", "grad_scores", "output"};
+      "grad_logits", "grad_input", "grad_predictions", "grad_scores", "grad_p", "output"};
+  static constexpr std::initializer_list<const char*> kSecondGradients = {"grad_targets", "grad_q"};
 
   std::size_t index(std::int64_t row) const { return static_cast<std::size_t>(row); }
   storage* set(int region, int copy) const {

@@ -1,4 +1,4 @@
-// What the CPU and the CUDA side of entropy share: the check of the arguments.
+// What the CPU and the CUDA side of the divergences share: the check of the arguments.
 #pragma once
 
 #include <culoss/divergence.hpp>
@@ -28,6 +28,37 @@ status check_entropy(const Where& where, const matrix<const T>& input,
   v.gradient_if_given("grad_input", outputs.grad_input, "input", input);
   v.require(input.rows == 0 || !outputs.loss.empty() || !outputs.grad_input.empty(),
             "no output is given");
+  return v.finish();
+}
+
+template <class Where, class T>
+status check_kl_divergence(const Where& where, const matrix<const T>& p, const matrix<const T>& q,
+                           const kl_divergence_outputs<T>& outputs,
+                           const kl_divergence_options& options) noexcept {
+  validator v("kl_divergence");
+  const auto is_input = [](kl_input i) {
+    return i == kl_input::probabilities || i == kl_input::log_probabilities;
+  };
+  v.check(where);
+  v.check("p", p, role::in_place_input);
+  v.positive("p.cols", p.cols);
+  v.check("q", q, role::in_place_input);
+  v.same_shape("q", q, "p", p);
+  v.require(is_input(options.p_input), "p_input must be probabilities or log_probabilities");
+  v.require(is_input(options.q_input), "q_input must be probabilities or log_probabilities");
+  v.require(
+      options.direction == kl_direction::forward || options.direction == kl_direction::reverse,
+      "direction must be forward or reverse");
+  v.check_if_given("row_weights", options.row_weights, p.rows, "p.rows", role::input);
+  v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows,
+              p.rows);
+  v.empty(options.empty);
+  v.row_loss("loss", outputs.loss, options.reduction, p.rows, "p.rows");
+  v.gradient_if_given("grad_p", outputs.grad_p, "p", p);
+  v.gradient_if_given("grad_q", outputs.grad_q, "q", q);
+  v.require(
+      p.rows == 0 || !outputs.loss.empty() || !outputs.grad_p.empty() || !outputs.grad_q.empty(),
+      "no output is given");
   return v.finish();
 }
 

@@ -283,4 +283,19 @@ status entropy(const cuda&, matrix<const bf16>, const entropy_outputs<bf16>&,
   return without_cuda("entropy");
 }
 
+std::size_t kl_divergence_workspace_bytes(std::int64_t, std::int64_t) noexcept { return 0; }
+
+status kl_divergence(const cuda&, matrix<const float>, matrix<const float>,
+                     const kl_divergence_outputs<float>&, const kl_divergence_options&) noexcept {
+  return without_cuda("kl_divergence");
+}
+status kl_divergence(const cuda&, matrix<const half>, matrix<const half>,
+                     const kl_divergence_outputs<half>&, const kl_divergence_options&) noexcept {
+  return without_cuda("kl_divergence");
+}
+status kl_divergence(const cuda&, matrix<const bf16>, matrix<const bf16>,
+                     const kl_divergence_outputs<bf16>&, const kl_divergence_options&) noexcept {
+  return without_cuda("kl_divergence");
+}
+
 }  // namespace culoss

@@ -173,6 +173,36 @@ TEST(ComplexStep, EntropyOfLogits) {
   });
 }
 
+// Of an element, whose derivative carries the rounding of a difference of two logarithms.
+TEST(ComplexStep, KlDivergence) {
+  using culoss::kl_input;
+  const std::vector<double> p = {1e-12, 0.25, 0.5, 1, 3, 0.125},
+                            q = {1e-3, 0.25, 1e-9, 2, 1, 0.126};
+  for (const bool log_p : {false, true}) {
+    for (const bool log_q : {false, true}) {
+      std::vector<double> x = p, y = q, dx(x.size()), dy(x.size());
+      for (double& v : x) v = log_p ? std::log(v) : v;
+      for (double& v : y) v = log_q ? std::log(v) : v;
+      ASSERT_TRUE(culoss::kl_divergence(
+                      cpu{}, row_of(x), row_of(y), {.grad_p = row_of(dx), .grad_q = row_of(dy)},
+                      {.p_input = log_p ? kl_input::log_probabilities : kl_input::probabilities,
+                       .q_input = log_q ? kl_input::log_probabilities : kl_input::probabilities,
+                       .upstream = 3})
+                      .ok());
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        const auto f = [&](const std::vector<complex>& z) {
+          return formula::kl_term<complex>{{z[0], log_p}, {z[1], log_q}}.value();
+        };
+        const double logs = std::fabs(std::log(p[j])) + std::fabs(std::log(q[j])) + 1;
+        EXPECT_LE(std::fabs(dx[j] - 3 * complex_step({x[j], y[j]}, 0, f)),
+                  16 * kUnit * 3 * (log_p ? p[j] : 1) * logs);
+        const double by_q = 3 * complex_step({x[j], y[j]}, 1, f);
+        EXPECT_LE(std::fabs(dy[j] - by_q), 16 * kUnit * std::fabs(by_q) * logs);
+      }
+    }
+  }
+}
+
 TEST(ComplexStep, EntropyOfProbabilities) {
   std::mt19937_64 random(5);
   std::uniform_real_distribution<double> uniform(0, 1);

@@ -53,15 +53,18 @@ case_list row_cases() {
   sigmoid_focal_choice sigmoid;
   nll_choice nll = nll_of_probabilities();
   entropy_choice entropy(culoss::entropy_input::logits), of_probabilities;
-  for (row_choice* c : {static_cast<row_choice*>(&focal), static_cast<row_choice*>(&sigmoid),
-                        static_cast<row_choice*>(&nll), static_cast<row_choice*>(&entropy),
-                        static_cast<row_choice*>(&of_probabilities)}) {
+  kl_choice kl;
+  for (row_choice* c :
+       {static_cast<row_choice*>(&kl), static_cast<row_choice*>(&focal),
+        static_cast<row_choice*>(&sigmoid), static_cast<row_choice*>(&nll),
+        static_cast<row_choice*>(&entropy), static_cast<row_choice*>(&of_probabilities)}) {
     c->reduction = culoss::reduction::none;
   }
   append<softmax_focal_case>(list, std::vector{focal});
   append<sigmoid_focal_case>(list, std::vector{sigmoid});
   append<nll_case>(list, std::vector{nll});
   append<entropy_case>(list, std::vector{entropy, of_probabilities});
+  append<kl_case>(list, std::vector{kl});
   return list;
 }
 

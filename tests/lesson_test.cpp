@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/cases/element_bounds.hpp"
+#include "tests/cases/kl_divergence.hpp"
 #include "tests/harness/arrays.hpp"
 #include "tests/harness/bounds.hpp"
 
@@ -320,6 +321,56 @@ TYPED_TEST(Lesson, Entropy) {
     }
     TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
                              real_format(TestFixture::kElement));
+  }
+}
+
+// sum p log(p / q) moves by at most |log(p / q)| + 1 times the change of each p and p / q times that
+// of each q, wherever between the two.
+TYPED_TEST(Lesson, KullbackLeibler) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("kl_divergence");
+  ASSERT_EQ(found.size(), 2u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const std::vector<double> p = example.at("inputs").at("p"), q = example.at("inputs").at("q");
+    const bool reverse = example.at("options").at("direction") == "reverse";
+    const double expected = example.at("expected").at("loss");
+    const auto cols = static_cast<std::int64_t>(p.size());
+    const arithmetic a = arithmetic_of(TypeParam::kSpace, cols, TestFixture::kElement, 2);
+    for (const bool logarithms : {false, true}) {
+      std::vector<double> given_p = p, given_q = q;
+      for (double& x : given_p) x = logarithms ? std::log(x) : x;
+      for (double& x : given_q) x = logarithms ? std::log(x) : x;
+      const typename TestFixture::inputs of_p(given_p, 1), of_q(given_q, 1);
+      const array<T> first = TestFixture::row_of(of_p.x), second = TestFixture::row_of(of_q.x);
+      const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
+      const auto input =
+          logarithms ? culoss::kl_input::log_probabilities : culoss::kl_input::probabilities;
+      const culoss::status s = culoss::kl_divergence(
+          typename TypeParam::execution{}, culoss::matrix<const T>(first.as_matrix()),
+          culoss::matrix<const T>(second.as_matrix()), {.loss = loss.as_vector()},
+          {.p_input = input,
+           .q_input = input,
+           .direction = reverse ? culoss::kl_direction::reverse : culoss::kl_direction::forward});
+      ASSERT_TRUE(s.ok()) << s.message();
+      synchronize(TypeParam::kSpace);
+      double bound = 0;
+      for (std::size_t j = 0; j < p.size(); ++j) {
+        const auto plain = [&](double x) { return logarithms ? std::exp(x) : x; };
+        const double x = plain((reverse ? of_q : of_p).x[j]), exact_x = (reverse ? q : p)[j];
+        const double y = plain((reverse ? of_p : of_q).x[j]), exact_y = (reverse ? p : q)[j];
+        const double most = std::fmax(x, exact_x), least = std::fmin(y, exact_y);
+        const double steepest =
+            std::fmax(std::fabs(std::log(most / least)),
+                      std::fabs(std::log(std::fmin(x, exact_x) / std::fmax(y, exact_y))));
+        const kl_element_bound of_term((reverse ? of_q : of_p).x[j], (reverse ? of_p : of_q).x[j],
+                                       logarithms, logarithms, a);
+        bound += std::fabs(x - exact_x) * (steepest + 1) + std::fabs(y - exact_y) * most / least +
+                 of_term.loss + (a.adds + 3) * a.u * of_term.size;
+      }
+      TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
+                               real_format(TestFixture::kElement));
+    }
   }
 }
 

@@ -1,7 +1,8 @@
-// Entropy on the CPU: against values worked out by hand, against that of cross-entropy, and its
-// special values. The rules stand in culoss/divergence.hpp.
+// Entropy and divergence on the CPU: against values worked out by hand, against cross-entropy, and
+// their special values. The rules stand in culoss/divergence.hpp.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <culoss/culoss.hpp>
 #include <random>
@@ -137,6 +138,91 @@ TEST(Entropy, OfLogitsAndOfTheirSoftmax) {
     const double h = of_logits.loss[i], error = error_of_probability(x[i], 1) + kCols * kUnit;
     EXPECT_NEAR(of_softmax.loss[i], h, 2 * error * (h + 1));
   }
+}
+
+struct kl_call {
+  kl_call(const rows_of_logits& p, const rows_of_logits& q,
+          const culoss::kl_divergence_options& options)
+      : by_p(static_cast<std::int64_t>(p.size()), width(p)), by_q(by_p) {
+    const auto n = static_cast<std::int64_t>(p.size());
+    const bool none = options.reduction == reduction::none;
+    host_matrix<double> of_p(p, width(p)), of_q(q, width(q));
+    loss.assign(none ? p.size() : 1, 7);
+    const culoss::status s = culoss::kl_divergence(
+        cpu{}, of_p.view(), of_q.view(),
+        {.loss = {loss.data(), none ? n : 1}, .grad_p = by_p.view(), .grad_q = by_q.view()},
+        options);
+    EXPECT_TRUE(s.ok()) << s.message();
+  }
+  std::vector<double> loss;
+  host_matrix<double> by_p, by_q;
+};
+
+TEST(KlDivergence, OfProbabilitiesAndLogarithms) {
+  using culoss::kl_input;
+  const rows_of_logits p = {{0.5, 0.5, 0}, {0.25, 0.75, 0}},
+                       q = {{0.25, 0.5, 0.25}, {0.25, 0, 0.75}};
+  rows_of_logits log_p = p, log_q = q;
+  for (auto& row : log_p)
+    std::ranges::transform(row, row.begin(), [](double x) { return std::log(x); });
+  for (auto& row : log_q)
+    std::ranges::transform(row, row.begin(), [](double x) { return std::log(x); });
+  const float row_weights[] = {2, 1}, upstream[] = {3, 1};
+  for (const bool by_log_p : {false, true}) {
+    for (const bool by_log_q : {false, true}) {
+      for (const auto direction : {culoss::kl_direction::forward, culoss::kl_direction::reverse}) {
+        culoss::kl_divergence_options o{.reduction = reduction::none,
+                                        .row_weights = {row_weights, 2},
+                                        .upstream_rows = {upstream, 2}};
+        const auto& first = by_log_p ? log_p : p;
+        const auto& second = by_log_q ? log_q : q;
+        const bool reverse = direction == culoss::kl_direction::reverse;
+        o.direction = direction;
+        (reverse ? o.q_input : o.p_input) =
+            by_log_p ? kl_input::log_probabilities : kl_input::probabilities;
+        (reverse ? o.p_input : o.q_input) =
+            by_log_q ? kl_input::log_probabilities : kl_input::probabilities;
+        const kl_call call = reverse ? kl_call(second, first, o) : kl_call(first, second, o);
+        const auto& by_p = reverse ? call.by_q : call.by_p;
+        const auto& by_q = reverse ? call.by_p : call.by_q;
+        EXPECT_NEAR(call.loss[0], 2 * 0.5 * kLog2, 4 * kUnit);
+        EXPECT_EQ(call.loss[1], HUGE_VAL);
+        const double scale = 2 * 3;
+        EXPECT_NEAR(by_p.at(0, 0), scale * (by_log_p ? 0.5 : 1) * (kLog2 + 1), 16 * kUnit);
+        EXPECT_NEAR(by_p.at(0, 1), scale * (by_log_p ? 0.5 : 1), 16 * kUnit);
+        EXPECT_EQ(by_p.at(0, 2), 0);
+        EXPECT_NEAR(by_q.at(0, 0), -scale * (by_log_q ? 0.5 : 2), 32 * kUnit);
+        EXPECT_EQ(by_q.at(0, 2), 0);
+        EXPECT_EQ(by_p.at(1, 1), HUGE_VAL);
+        if (by_log_q) {
+          EXPECT_NEAR(by_q.at(1, 1), -0.75, 8 * kUnit);
+        } else {
+          EXPECT_EQ(by_q.at(1, 1), -HUGE_VAL);
+        }
+      }
+    }
+  }
+}
+
+TEST(KlDivergence, Reductions) {
+  const rows_of_logits p = {{0.5, 0.5}, {1, 0}, {0.125, 0.875}},
+                       q = {{0.25, 0.25}, {0.5, 0.5}, {0.125, 0.875}};
+  const double sum = 2 * kLog2;
+  EXPECT_DOUBLE_EQ(kl_call(p, q, {}).loss[0], sum / 3);
+  const kl_call elements(p, q, {.mean_elements = true, .upstream = -2});
+  EXPECT_DOUBLE_EQ(elements.loss[0], sum / 6);
+  EXPECT_DOUBLE_EQ(elements.by_p.at(0, 0), -2 * (kLog2 + 1) / 6);
+  EXPECT_DOUBLE_EQ(elements.by_q.at(0, 0), -2 * -2.0 / 6);
+  EXPECT_DOUBLE_EQ(kl_call(p, q, {.reduction = reduction::sum}).loss[0], sum);
+  EXPECT_DOUBLE_EQ(kl_call(p, q, {.normalizer = 5}).loss[0], sum / 5);
+  EXPECT_EQ(kl_call(p, p, {}).loss[0], 0);
+  const kl_call zero(p, q, {.normalizer = 0});
+  EXPECT_EQ(zero.loss[0], 0);
+  EXPECT_THAT(zero.by_p.row(1), Each(0));
+  const kl_call nan(p, q, {.normalizer = 0, .empty = empty_batch::nan});
+  EXPECT_THAT(nan.loss[0], IsNan());
+  EXPECT_THAT(nan.by_q.row(1), Each(IsNan()));
+  EXPECT_EQ(kl_call({}, {}, {}).loss[0], 0);
 }
 
 }  // namespace

@@ -111,6 +111,22 @@ struct entropy_arguments : call_arguments<Where, T> {
 };
 
 template <class Where, class T>
+struct kl_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "kl_divergence";
+  static constexpr const char* kInput = "p";
+  explicit kl_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_p = m.out.as_matrix();
+    out.grad_q = m.g.as_matrix();
+  }
+  culoss::status run() const {
+    return culoss::kl_divergence(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::kl_divergence_outputs<T> out;
+  culoss::kl_divergence_options options;
+};
+
+template <class Where, class T>
 struct huber_arguments : call_arguments<Where, T> {
   static constexpr const char* kFunction = "huber";
   static constexpr const char* kInput = "predictions";
@@ -271,6 +287,7 @@ TEST_P(row_loss_arguments, of_every_loss) {
     refuses_what_all_refuse<soft_margin_arguments<W, T>>(m);
     refuses_what_all_refuse<nll_arguments<W, T>>(m);
     refuses_what_all_refuse<entropy_arguments<W, T>>(m);
+    refuses_what_all_refuse<kl_arguments<W, T>>(m);
   });
 }
 
@@ -506,6 +523,21 @@ TEST_P(row_loss_arguments, of_nll_entropy_and_smooth_labels) {
              "temperature is given, but probabilities have none");
       expect([](entropy& a) { a.options.temperature = 0.0f; },
              "temperature is 0, must be positive, finite and not subnormal");
+    });
+    using kl = kl_arguments<W, T>;
+    with_mistakes<kl>(m, [&](const auto& expect) {
+      expect([](kl& a) { a.logits.cols = 0; }, "p.cols is 0, must be positive");
+      expect([](kl& a) { a.targets.rows = 3; }, "q.rows is 3, must be 4 (p.rows)");
+      expect([](kl& a) { a.targets.cols = 4; }, "q.cols is 4, must be 5 (p.cols)");
+      expect([](kl& a) { a.options.p_input = static_cast<culoss::kl_input>(2); },
+             "p_input must be probabilities or log_probabilities");
+      expect([](kl& a) { a.options.q_input = static_cast<culoss::kl_input>(-1); },
+             "q_input must be probabilities or log_probabilities");
+      expect([](kl& a) { a.options.direction = static_cast<culoss::kl_direction>(2); },
+             "direction must be forward or reverse");
+      expect([&](kl& a) { a.out.grad_q = m.out.as_matrix(); }, "grad_q overlaps grad_p");
+      expect([&](kl& a) { a.out.grad_q.data = moved(m.g.data(), kLd * 2); }, "grad_q overlaps q");
+      expect([](kl& a) { a.out.grad_q.rows = 3; }, "grad_q.rows is 3, must be 4 (q.rows)");
     });
     const W where;
     const culoss::matrix<const T> in = m.x.as_matrix();

@@ -296,6 +296,86 @@ TEST_P(row_loss_special_values, of_entropy) {
   }
 }
 
+// Zeros, negative numbers and NaN in rows of probabilities or of logarithms: each element by itself,
+// and the row's loss; no other row notices.
+TEST_P(row_loss_special_values, of_kl_divergence) {
+  for (const int form : {0, 1, 2, 3}) {
+    for (const bool reverse : {false, true}) {
+      kl_choice choice = of_rows(kl_choice(form % 2 == 1, form > 1));
+      if (reverse) choice.direction = culoss::kl_direction::reverse;
+      const kl_case c(choice);
+      for (const element type : kDeviceElements) {
+        for (const std::int64_t cols : widths()) {
+          if (cols > 1000 && type != element::float32) continue;
+          problem p = c.make({.type = type, .rows = 8, .cols = cols, .seed = 93});
+          // The first row of the divergence, and the second.
+          std::vector<double>&first = reverse ? p.g : p.x, &second = reverse ? p.x : p.g;
+          const bool log_p = reverse ? choice.log_q() : choice.log_p();
+          const bool log_q = reverse ? choice.log_p() : choice.log_q();
+          const double none_p = log_p ? -kInf : 0, none_q = log_q ? -kInf : 0;
+          const auto at = [&](std::int64_t i, std::int64_t j) {
+            return static_cast<std::size_t>(i * cols + j);
+          };
+          first[at(0, 1)] = none_p;  // p = 0 < q
+          first[at(1, 1)] = none_p;  // p = q = 0
+          second[at(1, 1)] = none_q;
+          second[at(2, 1)] = none_q;  // q = 0 < p
+          first[at(2, 1)] = log_p ? -1 : 0.25;
+          first[at(3, cols - 1)] = kNan;
+          second[at(4, 0)] = kNan;
+          first[at(4, 0)] = none_p;  // of a NaN nothing is hidden
+          first[at(5, 2)] = log_p ? kNan : -0.25;
+          second[at(6, 2)] = log_q ? kNan : -0.25;
+          check(c, p);
+          const std::vector<output> r = outputs_of(c, p, {.where = GetParam()});
+          const std::vector<double> loss = values_of(r, "loss"),
+                                    dp = values_of(r, reverse ? "grad_q" : "grad_p"),
+                                    dq = values_of(r, reverse ? "grad_p" : "grad_q");
+          // Many columns are 0 in half by themselves.
+          for (const std::size_t i : {0u, 1u, 7u}) {
+            EXPECT_TRUE(std::isfinite(loss[i]) || cols > 500) << i;
+          }
+          EXPECT_EQ(loss[2], kInf);
+          for (const std::size_t i : {3u, 4u, 5u, 6u}) EXPECT_TRUE(std::isnan(loss[i])) << i;
+          for (const std::int64_t i : {0, 1}) {
+            EXPECT_EQ(dp[at(i, 1)], 0);
+            EXPECT_EQ(dq[at(i, 1)], 0);
+          }
+          EXPECT_EQ(dp[at(2, 1)], kInf);
+          EXPECT_EQ(dq[at(2, 1)] == -kInf, !log_q);
+          EXPECT_TRUE(std::isfinite(dp[at(3, 0)]) && std::isfinite(dq[at(3, 0)]));
+          EXPECT_TRUE(std::isnan(dp[at(4, 0)]) && std::isnan(dq[at(4, 0)]));
+        }
+      }
+    }
+  }
+}
+
+// Rows of 16-bit probabilities that differ by a unit in the last place: the logarithm of their
+// quotient keeps its digits, as no difference of logarithms does.
+TEST_P(row_loss_special_values, of_kl_divergence_of_neighbors) {
+  const kl_case c(of_rows(kl_choice()));
+  problem p = c.make({.rows = 2, .cols = 64, .seed = 94});
+  for (std::int64_t j = 0; j < 64; ++j) {
+    const double q = 0x1p-6 * static_cast<double>(1 + j) / 64;
+    for (const std::int64_t i : {0, 1}) {
+      p.g[static_cast<std::size_t>(64 * i + j)] = q;
+      p.x[static_cast<std::size_t>(64 * i + j)] = i == 0 ? q : q * (1 + 0x1p-16);
+    }
+  }
+  check(c, p);
+  const std::vector<output> r = outputs_of(c, p, {.where = GetParam()});
+  EXPECT_EQ(values_of(r, "loss")[0], 0);
+  const double exact = std::log1p(0x1p-16);
+  for (std::size_t j = 0; j < 64; ++j) {
+    EXPECT_EQ(values_of(r, "grad_p")[j], 1);
+    EXPECT_NEAR(values_of(r, "grad_p")[64 + j] - 1, exact, 0x1p-23);
+  }
+  double size = 0;
+  for (std::size_t j = 0; j < 64; ++j) size += p.x[64 + j] * exact;
+  EXPECT_NEAR(values_of(r, "loss")[1], size, 24 * 0x1p-24 * size);
+}
+
 // A divisor of exactly 0 and batches without a row, of every loss that divides.
 TEST_P(row_loss_special_values, of_the_divisor) {
   for (const culoss::empty_batch empty : {culoss::empty_batch::zero, culoss::empty_batch::nan}) {
@@ -322,6 +402,7 @@ TEST_P(row_loss_special_values, of_the_divisor) {
     each(std::type_identity<sigmoid_focal_case>{}, positives);
     each(std::type_identity<nll_case>{}, nll_of_probabilities());
     each(std::type_identity<entropy_case>{}, entropy_choice());
+    each(std::type_identity<kl_case>{}, kl_choice());
   }
 }
 

@@ -1,4 +1,4 @@
-// Entropy on the CPU. The arithmetic of a row is in divergence.hpp beside this file.
+// Entropy and divergences on the CPU. The arithmetic of a row is in divergence.hpp beside this file.
 #include "host/reference/divergence.hpp"
 
 #include <vector>
@@ -44,6 +44,45 @@ status run(const cpu& where, const matrix<const T>& input, const entropy_outputs
   });
 }
 
+template <class T>
+status run(const cpu& where, const matrix<const T>& p, const matrix<const T>& q,
+           const kl_divergence_outputs<T>& out, const kl_divergence_options& options) noexcept {
+  status s = detail::check_kl_divergence(where, p, q, out, options);
+  if (!s.ok()) return s;
+  return without_exceptions("kl_divergence", [&] {
+    const bool p_is_log = options.p_input == kl_input::log_probabilities;
+    const bool q_is_log = options.q_input == kl_input::log_probabilities;
+    const bool reverse = options.direction == kl_direction::reverse;
+    const batch b(options, static_cast<double>(options.mean_elements ? p.rows * p.cols : p.rows));
+    std::vector<double> losses(static_cast<std::size_t>(p.rows));
+    for_each_row_pair(where, p.rows, p.cols,
+                      [&](std::int64_t i, std::span<double> x, std::span<double> y) {
+                        load_row(p, i, x);
+                        load_row(q, i, y);
+                        const double scale = b.gradient_scale(i);
+                        double sum = 0;
+                        for (std::size_t j = 0; j < x.size(); ++j) {
+                          const probability<double> of_p(x[j], p_is_log), of_q(y[j], q_is_log);
+                          const kl_term<double> term =
+                              reverse ? kl_term<double>{of_q, of_p} : kl_term<double>{of_p, of_q};
+                          sum += term.value();
+                          const double first = weighted(scale, kl_derivative_by_p(term));
+                          const double second = weighted(scale, kl_derivative_by_q(term));
+                          x[j] = reverse ? second : first;
+                          y[j] = reverse ? first : second;
+                        }
+                        losses[static_cast<std::size_t>(i)] = weighted(b.row_weight(i), sum);
+                        if (const auto fixed = b.fixed_gradient()) {
+                          std::ranges::fill(x, *fixed);
+                          std::ranges::fill(y, *fixed);
+                        }
+                        if (!out.grad_p.empty()) store_row(out.grad_p, i, x);
+                        if (!out.grad_q.empty()) store_row(out.grad_q, i, y);
+                      });
+    b.write_loss(out.loss, losses);
+  });
+}
+
 }  // namespace
 
 status entropy(const cpu& where, matrix<const float> input, const entropy_outputs<float>& outputs,
@@ -64,6 +103,30 @@ status entropy(const cpu& where, matrix<const bf16> input, const entropy_outputs
 status entropy(const cpu& where, matrix<const double> input, const entropy_outputs<double>& outputs,
                const entropy_options& options) noexcept {
   return run(where, input, outputs, options);
+}
+
+status kl_divergence(const cpu& where, matrix<const float> p, matrix<const float> q,
+                     const kl_divergence_outputs<float>& outputs,
+                     const kl_divergence_options& options) noexcept {
+  return run(where, p, q, outputs, options);
+}
+
+status kl_divergence(const cpu& where, matrix<const half> p, matrix<const half> q,
+                     const kl_divergence_outputs<half>& outputs,
+                     const kl_divergence_options& options) noexcept {
+  return run(where, p, q, outputs, options);
+}
+
+status kl_divergence(const cpu& where, matrix<const bf16> p, matrix<const bf16> q,
+                     const kl_divergence_outputs<bf16>& outputs,
+                     const kl_divergence_options& options) noexcept {
+  return run(where, p, q, outputs, options);
+}
+
+status kl_divergence(const cpu& where, matrix<const double> p, matrix<const double> q,
+                     const kl_divergence_outputs<double>& outputs,
+                     const kl_divergence_options& options) noexcept {
+  return run(where, p, q, outputs, options);
 }
 
 }  // namespace culoss

@@ -1,4 +1,4 @@
-// Entropy of one row and its gradient, from the textbook formulas of culoss/divergence.hpp. The
+// Entropy of one row, divergence of two, and their gradients, from the textbook formulas of culoss/divergence.hpp. The
 // values are templates on the scalar S (double, std::complex<double>); the gradients are written
 // apart from them, so that a complex step checks them.
 #pragma once
@@ -66,6 +66,50 @@ inline void entropy_gradient_of_logits(std::span<const double> x, const logit_en
     const double g = -weighted(p, exponent - row.mean_exponent) / temperature;
     dx[j] = scale * g;
   }
+}
+
+// A probability p_j and its logarithm, one of which is given.
+template <class S>
+struct probability {
+  S value, log;
+  bool by_log;
+
+  probability(S given, bool is_log) noexcept
+      : value(is_log ? std::exp(given) : given),
+        log(is_log ? given : std::log(given)),
+        by_log(is_log) {}
+  // Whether it is 0: not what a double cannot tell from 0.
+  bool zero() const noexcept { return by_log ? is_minus_infinity(log) : value == S(0); }
+  bool valid() const noexcept {
+    return by_log ? !std::isnan(std::real(log)) : std::real(value) >= 0;
+  }
+};
+
+// p_j (log p_j - log q_j), with what it is made of.
+template <class S>
+struct kl_term {
+  probability<S> p, q;
+
+  S difference() const noexcept { return p.log - q.log; }
+  S value() const noexcept {
+    if (!p.valid() || !q.valid()) return std::numeric_limits<real_part_of<S>>::quiet_NaN();
+    if (p.zero()) return 0;
+    return std::isinf(std::real(difference())) ? difference() : p.value * difference();
+  }
+};
+
+// By p_j as it is given, and by q_j.
+inline double kl_derivative_by_p(const kl_term<double>& t) noexcept {
+  if (!t.p.valid() || !t.q.valid()) return std::numeric_limits<double>::quiet_NaN();
+  if (t.p.zero()) return 0;
+  const double slope = t.difference() + 1;
+  return t.p.by_log && !std::isinf(slope) ? t.p.value * slope : slope;
+}
+inline double kl_derivative_by_q(const kl_term<double>& t) noexcept {
+  if (!t.p.valid() || !t.q.valid()) return std::numeric_limits<double>::quiet_NaN();
+  if (t.p.zero()) return 0;
+  if (t.q.by_log) return -t.p.value;
+  return t.q.zero() ? -std::numeric_limits<double>::infinity() : -t.p.value / t.q.value;
 }
 
 }  // namespace culoss::reference

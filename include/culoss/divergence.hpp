@@ -1,6 +1,7 @@
-// Entropy of rows of probabilities or of logits, with its gradient, in one call.
+// Entropy of rows of probabilities or of logits and Kullback-Leibler divergence of rows of
+// probabilities, with their gradients, in one call.
 //
-// Formula (Shannon 1948):
+// Entropy. Formula (Shannon 1948):
 //   probabilities p:  H = -sum_j p_j log p_j            dH / d p_j = -(log p_j + 1)
 //   logits x:         p = softmax(x / T), H likewise    dH / d x_j = -(p_j / T) (log p_j + H)
 //   loss = row_weight * H, reduced; mean: the sum over the number of rows (`mean_elements`: over
@@ -23,6 +24,18 @@
 // rows or their number. The gradient may stand in the place of the input (same data and pitch):
 // same bits; any other overlap of an output is refused. N = 0: the scalar loss is 0.
 //
+// kl_divergence (Kullback and Leibler, "On information and sufficiency", 1951), forward:
+//   D = sum_j p_j (log p_j - log q_j)    dD / d p_j = log p_j - log q_j + 1    dD / d q_j = -p_j / q_j
+// reverse: the same with p and q exchanged. Either may come as log-probabilities, and its gradient
+// is then by those: dD / d log p_j = p_j (log p_j - log q_j + 1), dD / d log q_j = -p_j (PyTorch's
+// kl_div has log q for its input, and p or log p for its target). Reduction as of entropy: the mean
+// over rows is PyTorch's `batchmean`. The rows need not sum to 1. log p_j - log q_j is relatively
+// exact where p_j is close to q_j, for both as probabilities or both as logarithms.
+//   Special values (forward): p_j = 0 has value 0 and gradients 0, also at q_j = 0; q_j = 0 < p_j:
+// loss +inf, d p_j = +inf, d q_j = -inf (by log q_j: -p_j). A negative probability or a NaN: NaN in
+// the row's loss and its own gradients. The gradient of a row is nowhere else touched by these.
+//   Shapes: p, q and their gradients [N, C]. Each gradient may stand in the place of either input.
+//
 // Errors, with nothing launched or written: invalid_argument for a null pointer where data is
 // needed, a negative size, C = 0, ld < cols, shapes that differ, overlap, a temperature that is not
 // positive and normal, or is not 1 with probabilities, an upstream of the wrong shape for the
@@ -35,6 +48,7 @@
 
 namespace culoss {
 
+// Of entropy.
 enum class entropy_input : int { probabilities, logits };
 
 struct entropy_options {
@@ -72,5 +86,54 @@ CULOSS_API status entropy(const cpu&, matrix<const bf16> input, const entropy_ou
                           const entropy_options& = {}) noexcept;
 CULOSS_API status entropy(const cpu&, matrix<const double> input, const entropy_outputs<double>&,
                           const entropy_options& = {}) noexcept;
+
+// Of each of the two rows.
+enum class kl_input : int { probabilities, log_probabilities };
+enum class kl_direction : int { forward, reverse };  // D(p || q), D(q || p)
+
+struct kl_divergence_options {
+  culoss::reduction reduction = culoss::reduction::mean;
+  kl_input p_input = kl_input::probabilities;
+  kl_input q_input = kl_input::probabilities;
+  kl_direction direction = kl_direction::forward;
+  bool mean_elements = false;              // mean divides by N C
+  vector<const float> row_weights = {};    // [N]; not part of the divisor
+  scalar normalizer = {};                  // replaces the divisor of mean; divides sum
+  scalar upstream = 1.0f;                  // gradient of whatever follows, for each reduction
+  vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
+  empty_batch empty = empty_batch::zero;
+};
+
+template <class T>
+struct kl_divergence_outputs {
+  vector<real_of<T>> loss = {};  // [N] under none, else [1]
+  matrix<T> grad_p = {};         // [N, C], by p as it is given
+  matrix<T> grad_q = {};         // [N, C]
+};
+
+// Scratch that one call on `cuda` needs at most. O(N) bytes.
+CULOSS_API std::size_t kl_divergence_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
+
+CULOSS_API status kl_divergence(const cuda&, matrix<const float> p, matrix<const float> q,
+                                const kl_divergence_outputs<float>&,
+                                const kl_divergence_options& = {}) noexcept;
+CULOSS_API status kl_divergence(const cuda&, matrix<const half> p, matrix<const half> q,
+                                const kl_divergence_outputs<half>&,
+                                const kl_divergence_options& = {}) noexcept;
+CULOSS_API status kl_divergence(const cuda&, matrix<const bf16> p, matrix<const bf16> q,
+                                const kl_divergence_outputs<bf16>&,
+                                const kl_divergence_options& = {}) noexcept;
+CULOSS_API status kl_divergence(const cpu&, matrix<const float> p, matrix<const float> q,
+                                const kl_divergence_outputs<float>&,
+                                const kl_divergence_options& = {}) noexcept;
+CULOSS_API status kl_divergence(const cpu&, matrix<const half> p, matrix<const half> q,
+                                const kl_divergence_outputs<half>&,
+                                const kl_divergence_options& = {}) noexcept;
+CULOSS_API status kl_divergence(const cpu&, matrix<const bf16> p, matrix<const bf16> q,
+                                const kl_divergence_outputs<bf16>&,
+                                const kl_divergence_options& = {}) noexcept;
+CULOSS_API status kl_divergence(const cpu&, matrix<const double> p, matrix<const double> q,
+                                const kl_divergence_outputs<double>&,
+                                const kl_divergence_options& = {}) noexcept;
 
 }  // namespace culoss

@@ -13,6 +13,7 @@
 #include "tests/cases/cross_entropy_targets.hpp"
 #include "tests/cases/element_loss.hpp"
 #include "tests/cases/entropy.hpp"
+#include "tests/cases/kl_divergence.hpp"
 #include "tests/cases/nll.hpp"
 #include "tests/cases/sigmoid_focal.hpp"
 #include "tests/cases/smooth_labels.hpp"
@@ -56,6 +57,7 @@ inline const case_list& all_cases() {
     append<nll_case>(list, nll_choices());
     append<smooth_labels_case>(list, smooth_labels_choices());
     append<entropy_case>(list, entropy_choices());
+    append<kl_case>(list, kl_choices());
     return chosen(list);
   }();
   return cases;
@@ -81,6 +83,7 @@ inline const case_list& plain_cases() {
                                                  smooth_labels_choice(smoothing_form::backward)});
     append<entropy_case>(list, std::vector{entropy_choice(culoss::entropy_input::probabilities),
                                            entropy_choice(culoss::entropy_input::logits)});
+    append<kl_case>(list, std::vector{kl_choice()});
     return chosen(list);
   }();
   return cases;

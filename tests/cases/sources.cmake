@@ -4,6 +4,7 @@ set(CULOSS_CASE_SOURCES
     cross_entropy_targets.cpp
     element_loss.cpp
     entropy.cpp
+    kl_divergence.cpp
     linear_cross_entropy.cpp
     mined_triplet.cpp
     nll.cpp

@@ -6,6 +6,7 @@ CE = 'kernels/policy/cross_entropy.cuh'
 TARGETS = 'kernels/policy/cross_entropy_targets.cuh'
 EXTRAS = 'kernels/row_extras.cuh'
 ENTROPY = 'kernels/policy/entropy.cuh'
+KL = 'kernels/policy/kl_divergence.cuh'
 SOFTMAX = 'kernels/policy/softmax.cuh'
 BACKWARD = 'kernels/policy/softmax_backward.cuh'
 
@@ -226,6 +227,32 @@ MUTANTS = [
            'x[0][e] = -k.scale * (logf(p) + 1.0f);', 'row_loss_special_values'),
     Mutant('entropy-gradient-without-one', ENTROPY, 'log p instead of log p + 1',
            '-k.scale * (logf(p) + 1.0f);', '-k.scale * logf(p);', 'accuracy'),
+
+    # Kullback-Leibler divergence.
+    Mutant('kl-as-logarithms', KL, 'a difference of two logarithms: equal probabilities lose digits',
+           'return normal ? logf(r) + __fdividef(fmaf(-r, y, x), x) : logf(x) - logf(fabsf(y));',
+           'return logf(x) - logf(fabsf(y)) + 0.0f * r * normal;', 'row_loss_special_values'),
+    Mutant('kl-quotient-as-it-is', KL, 'the rounding of the quotient is not put right',
+           'logf(r) + __fdividef(fmaf(-r, y, x), x)', 'logf(r)', 'row_loss_special_values'),
+    Mutant('kl-of-zero', KL, 'p log p at 0',
+           'sum += t.zero || !there ? 0.0f : of_term;', 'sum += !there ? 0.0f : of_term;',
+           'row_loss_special_values'),
+    Mutant('kl-of-no-column', KL, 'columns that are not there count where a row is logarithms',
+           'sum += t.zero || !there ? 0.0f : of_term;', 'sum += t.zero ? 0.0f : of_term;',
+           'accuracy'),
+    Mutant('kl-gradient-of-zero', KL, 'the gradients at p = 0 are not 0',
+           'x[0][e] = t.zero ? k.nothing : weigh(k.scale, by_p);',
+           'x[0][e] = weigh(k.scale, by_p);', 'row_loss_special_values'),
+    Mutant('kl-gradient-without-one', KL, 'log p - log q instead of log p - log q + 1',
+           'const float slope = t.difference + 1.0f;', 'const float slope = t.difference;',
+           'accuracy'),
+    Mutant('kl-gradients-exchanged', KL, 'the gradient by log q is that by q',
+           'a.logarithms[1] ? -t.p : quotient;', 'a.logarithms[0] ? -t.p : quotient;',
+           'accuracy'),
+    Mutant('kl-of-a-negative', KL, 'a negative q passes for a probability',
+           ': q >= 0.0f;', ': !isnan(q);', 'row_loss_special_values'),
+    Mutant('kl-reverse-is-forward', 'host/divergence.cu', 'the direction is not looked at',
+           'options.direction == kl_direction::reverse ? 1 : 0', 'false ? 1 : 0', 'lesson accuracy'),
 
     # Softmax and its backward.
     Mutant('all-masked-is-zero', SOFTMAX, 'a row of -inf has a softmax',
