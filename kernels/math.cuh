@@ -8,7 +8,7 @@ namespace culoss::kernels {
 inline constexpr float kLog2e = 1.44269504088896340736f;
 
 // 2^x by ex2.approx.ftz: relative error at most 2^-22; exactly 1 at 0; subnormal results become 0;
-// 0 at -inf, NaN at NaN. All PTX of the library stands in this file.
+// 0 at -inf, NaN at NaN. All PTX of the library stands in this file and in async_copy.cuh.
 __device__ inline float exp2_approx(float x) {
 #ifdef __CUDACC__
   float y;

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine.hpp"
+#include "watch_async.hpp"
 
 namespace simt {
 namespace {
@@ -69,12 +70,13 @@ unsigned source_lane(const thread_state& t) {
 }  // namespace
 
 const char* name_of(op o) {
-  static const char* const names[] = {
-      "nothing",           "__syncwarp",        "__ballot_sync",     "__shfl_sync",
-      "__shfl_up_sync",    "__shfl_down_sync",  "__shfl_xor_sync",   "__match_any_sync",
-      "__match_all_sync",  "__reduce_add_sync", "__reduce_min_sync", "__reduce_max_sync",
-      "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync", "__reduce_or_sync",
-      "__reduce_xor_sync", "__syncthreads",     "cluster barrier"};
+  static const char* const names[] = {"nothing",           "__syncwarp",        "__ballot_sync",
+                                      "__shfl_sync",       "__shfl_up_sync",    "__shfl_down_sync",
+                                      "__shfl_xor_sync",   "__match_any_sync",  "__match_all_sync",
+                                      "__reduce_add_sync", "__reduce_min_sync", "__reduce_max_sync",
+                                      "__reduce_min_sync", "__reduce_max_sync", "__reduce_and_sync",
+                                      "__reduce_or_sync",  "__reduce_xor_sync", "__syncthreads",
+                                      "cluster barrier",   "wait for a phase",  "wait for copies"};
   return names[static_cast<int>(o)];
 }
 
@@ -110,13 +112,30 @@ void engine::try_warp(warp_state& w, op o, unsigned mask) {
   }
   // Only a full mask orders the lanes' memory accesses for the watch: it keeps one count a warp.
   const bool orders = o == op::sync_warp && (mask | ~w.alive) == kFullMask;
-  if (orders) ++w.syncs;
+  if (orders) {
+    ++w.syncs;
+    told_of(lane(w, static_cast<unsigned>(std::countr_zero(need))), o);
+  }
   for (unsigned m = need; m != 0; m &= m - 1) {
     thread_state& t = lane(w, static_cast<unsigned>(std::countr_zero(m)));
     if (o == op::match_all) t.result = all_match ? need : 0;
     if (orders) t.epoch = 0;
     wake(t);
   }
+}
+
+// The watch, of those who have met where `one_of` them waits.
+void engine::told_of(const thread_state& one_of, op o) {
+  if (!copies.in_use() || !watch::met) return;
+  std::vector<unsigned> slots;
+  for (const thread_state* t : threads_) {
+    const bool near = o == op::cluster_barrier || t->block == one_of.block;
+    if (near && t->now == status::waiting && t->waits_in == o &&
+        (o != op::sync_warp || t->warp == one_of.warp)) {
+      slots.push_back(t->slot);
+    }
+  }
+  watch::met(slots);
 }
 
 std::uint64_t engine::collective(op o, unsigned mask, std::uint64_t value, int arg, int width,
@@ -162,6 +181,7 @@ void engine::try_block(block_state& b) {
   const unsigned took_part = b.alive;
   b.arrived = 0;
   ++b.phase;
+  told_of(*first, op::block_barrier);
   for (unsigned i = b.first; i < b.first + b.threads; ++i) {
     thread_state& t = *threads_[i];
     if (t.now != status::waiting || t.waits_in != op::block_barrier) continue;
@@ -176,6 +196,7 @@ void engine::try_cluster() {
   cluster_arrived_ = 0;
   ++cluster_phase;
   for (block_state& b : blocks) ++b.phase;
+  told_of(*threads_.front(), op::cluster_barrier);
   for (thread_state* t : threads_) {
     if (t->now != status::waiting) continue;
     t->epoch = 0;

@@ -85,7 +85,9 @@ void engine::leave(thread_state& t) {
   warp_state& w = warps[t.warp];
   w.alive &= ~(1u << t.lane);
   block_state& b = blocks[t.block];
-  if (--b.alive == 0 && blocks.size() > 1) {
+  --b.alive;
+  if (b.alive == 0 && copies.in_use()) copies.block_left(t.block);
+  if (b.alive == 0 && blocks.size() > 1) {
     // A block that leaves takes its shared memory with it.
     if (b.remote_phase == cluster_phase + 1) {
       fail(fault_kind::launch_failure,
@@ -200,12 +202,24 @@ void engine::wake(thread_state& t) {
 
 // The current thread cannot go on.
 void engine::yield() {
+  if (copies.in_use()) copies.go_on();
   thread_state* next = pick();
+  while (next == nullptr && live_ > 0 && copies.land_something()) next = pick();
   if (next == nullptr && live_ > 0 && fault_ == fault_kind::none) {
     fault_ = fault_kind::launch_failure;
     report = "deadlock: no thread of the block can go on\n" + describe();
   }
   switch_to(next);
+}
+
+void engine::suspend(op o, where at) {
+  thread_state& t = *current;
+  t.waits_in = o;
+  t.mask = kFullMask;
+  t.at = at;
+  t.now = status::waiting;
+  warps[t.warp].waiting |= 1u << t.lane;
+  yield();
 }
 
 void engine::fail(fault_kind kind, const char* format, ...) {
@@ -290,6 +304,7 @@ fault_kind engine::run(const geometry& g, const uint3* indices, unsigned run,
   cluster_arrived_ = 0;
   cluster_phase = 0;
   live_ = all;
+  copies.begin(random_bits{random.state ^ 0x5851f42d4c957f2du}, schedule_);
   warps_per_block = (g.block_threads() + kWarpSize - 1) / kWarpSize;
   while (pool_.size() < all) {
     pool_.push_back(new thread_state);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "async_copies.hpp"
 #include "probe.hpp"
 #include "simt.hpp"
 
@@ -22,19 +23,6 @@ inline constexpr std::size_t kMaxDynamicShared = 227 * 1024;
 inline constexpr std::size_t kSharedStride =
     256 * 1024;  // from one block's dynamic shared memory to the next one's
 inline constexpr std::size_t kStack = 256 * 1024;
-
-// splitmix64
-struct random_bits {
-  std::uint64_t state;
-  std::uint64_t operator()() {
-    state += 0x9e3779b97f4a7c15u;
-    std::uint64_t z = state;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
-  unsigned below(unsigned n) { return static_cast<unsigned>(((*this)() >> 32) * n >> 32); }
-};
 
 struct geometry {
   unsigned grid[3] = {1, 1, 1}, block[3] = {1, 1, 1}, cluster[3] = {1, 1, 1};
@@ -58,6 +46,7 @@ struct thread_state {
   int arg = 0, width = 0;
   std::uint64_t value = 0, result = 0;
   votes counted{};
+  awaited awaits{};
   where at;
   std::uint32_t fences = 0, fence_phase = 0,
                 fence_syncs = 0;  // how many, and when the last one was
@@ -90,6 +79,11 @@ class engine {
 
   std::uint64_t collective(op, unsigned mask, std::uint64_t value, int arg, int width, where);
   votes barrier(op, bool predicate, where);
+  // Until wake(): what the current thread awaits stands in its state.
+  void suspend(op, where);
+  void wake(thread_state&);
+  thread_state& thread(unsigned slot) { return *threads_[slot]; }
+  unsigned thread_count() const { return static_cast<unsigned>(threads_.size()); }
   // Takes text and numbers as printf does: the fiber is never resumed, so that a string on its
   // stack would leak.
   [[noreturn]] [[gnu::format(printf, 3, 4)]] void fail(fault_kind, const char* format, ...);
@@ -108,6 +102,7 @@ class engine {
   char* shared_memory = nullptr;  // kMaxCluster times kSharedStride
   std::string report;
   counters total{};
+  async_copies copies;
 
  private:
   void prepare(thread_state&);
@@ -120,10 +115,10 @@ class engine {
   void set_up_block(unsigned block, const geometry&, uint3 index);
   void set_up_ranks();
   void swap_ranks(unsigned a, unsigned b);
-  void wake(thread_state&);
   void try_warp(warp_state&, op, unsigned mask);
   void try_block(block_state&);
   void try_cluster();
+  void told_of(const thread_state& one_of, op);
   thread_state& lane(const warp_state& w, unsigned l) { return *threads_[w.first + l]; }
   std::string describe() const;
 

@@ -9,7 +9,7 @@ namespace planted {
 namespace {
 
 kernel find(const std::string& name, bool bug) {
-  for (const table& t : {memory_kernels(), order_kernels()}) {
+  for (const table& t : {memory_kernels(), order_kernels(), async_kernels()}) {
     for (std::size_t i = 0; i < t.count; ++i) {
       if (name == t.entries[i].name) return bug ? t.entries[i].buggy : t.entries[i].healthy;
     }

@@ -18,5 +18,6 @@ struct table {
 };
 table memory_kernels();
 table order_kernels();
+table async_kernels();
 
 }  // namespace planted

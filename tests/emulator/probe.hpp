@@ -48,6 +48,7 @@ struct traffic {
   std::uint64_t loads = 0, stores = 0;      // instructions
   std::uint64_t loads16 = 0, stores16 = 0;  // of these, the ones of 16 bytes
   std::uint64_t atomics = 0;
+  std::uint64_t bulk_loaded = 0, bulk_stored = 0;  // bytes of these, by bulk copies
 };
 
 struct launch_traffic {
@@ -179,6 +180,8 @@ inline traffic total() {
     t.loads16 += l.moved.loads16;
     t.stores16 += l.moved.stores16;
     t.atomics += l.moved.atomics;
+    t.bulk_loaded += l.moved.bulk_loaded;
+    t.bulk_stored += l.moved.bulk_stored;
   }
   return t;
 }

@@ -28,7 +28,9 @@ enum class op : std::uint8_t {
   or_b32,
   xor_b32,
   block_barrier,
-  cluster_barrier
+  cluster_barrier,
+  phase,  // of a barrier in shared memory
+  copies  // of its own
 };
 
 // A line of a kernel. std::source_location is missing from clang 14 with libstdc++ (it needs
@@ -63,6 +65,21 @@ unsigned cluster_rank();
 unsigned cluster_size();
 void* map_shared_rank(const void*, unsigned rank, where = where::current());
 [[noreturn]] void fault(fault_kind, const char* what, where);
+
+// Asynchronous copies, and the barriers in shared memory that count them (async_copies.hpp).
+void init_barrier(std::uint64_t*, unsigned arrivals, where = where::current());
+void publish_barriers();
+void arrive(std::uint64_t*, unsigned expected_bytes, where = where::current());
+void wait(std::uint64_t*, unsigned parity, where = where::current());
+void bulk_load(void* shared, const void* global, unsigned bytes, std::uint64_t*,
+               where = where::current());
+void bulk_store(void* global, const void* shared, unsigned bytes, where = where::current());
+void commit_bulk();
+void wait_bulk(unsigned groups_left, bool read_only, where = where::current());
+void fence_proxy();
+void copy16(void* shared, const void* global, where = where::current());
+void commit_copies();
+void wait_copies(unsigned groups_left, where = where::current());
 
 // Vector accesses fault on a device when they are not aligned; on the CPU they mostly work.
 inline void check_aligned(const void* p, std::size_t to, where w = where::current()) {

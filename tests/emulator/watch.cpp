@@ -19,6 +19,8 @@
 #include "arena.hpp"
 #include "engine.hpp"
 #include "watch_access.hpp"
+#include "watch_async.hpp"
+#include "watch_known.hpp"
 #include "watch_order.hpp"
 
 namespace simt::watch {
@@ -79,6 +81,7 @@ struct site {
   const void* pc;
   std::uint32_t me;
   bool is_write;
+  bool other_proxy = false;
 };
 
 void report(const char* what, const site& at, std::uint32_t other = 0) {
@@ -104,6 +107,8 @@ void check(cell& c, const site& at, kind k, std::uint32_t unwritten_below) {
     return other != me && other >= unwritten_below && !order().is_ordered(other, me);
   };
   if (races(c.write)) report("race", at, c.write);
+  if (at.other_proxy && c.write >= unwritten_below && !order().is_fenced(c.write, me))
+    report("missing proxy fence", at, c.write);
   if (k == kind::read) {
     if (c.read[0] != me) {
       c.read[1] = c.read[0];
@@ -159,20 +164,22 @@ void watch_range(const shadow& sh, std::uintptr_t begin, std::size_t offset, std
   });
 }
 
-void count_traffic(std::size_t offset, std::size_t n, kind k) {
+void count_traffic(std::size_t offset, std::size_t n, kind k, bool bulk) {
   state& s = st();
   traffic& t = s.now.moved;
-  const std::size_t instructions = (n + 15) / 16;
+  const std::size_t instructions = bulk ? 0 : (n + 15) / 16;
   switch (k) {
     case kind::read:
       t.bytes_loaded += n;
       t.loads += instructions;
-      t.loads16 += n / 16;
+      t.loads16 += bulk ? 0 : n / 16;
+      t.bulk_loaded += bulk ? n : 0;
       break;
     case kind::write:
       t.bytes_stored += n;
       t.stores += instructions;
-      t.stores16 += n / 16;
+      t.stores16 += bulk ? 0 : n / 16;
+      t.bulk_stored += bulk ? n : 0;
       break;
     case kind::atomic:
       ++t.atomics;
@@ -193,40 +200,79 @@ void access_from_host(std::uintptr_t a, const void* pc) {
 
 }  // namespace
 
-void access(const void* p, std::size_t n, kind k, const void* pc) {
+namespace {
+
+// Of a thread, or of a copy that it issues, whose epoch is then given.
+void access_by(thread_state& t, const void* p, std::size_t n, kind k, const void* pc,
+               std::uint32_t copy = 0, bool other_proxy = false) {
   engine& e = device_engine();
-  const auto a = reinterpret_cast<std::uintptr_t>(p);
-  if (e.current == nullptr || !e.on_device_stack(__builtin_frame_address(0)))
-    return access_from_host(a, pc);
   state& s = st();
-  thread_state& t = *e.current;
+  const auto a = reinterpret_cast<std::uintptr_t>(p);
   const std::uint32_t run = e.first_run + t.block;
-  const auto me = [&] { return order().epoch_of(t, run) | (k == kind::atomic ? 1u : 0u); };
-  const bool is_write = k != kind::read;
+  const auto at = [&](const char* space) {
+    const std::uint32_t own = copy != 0 ? copy : order().epoch_of(t, run);
+    return site{a, space, pc, own | (k == kind::atomic ? 1u : 0u), k != kind::read, other_proxy};
+  };
   if (const std::size_t offset = a - s.global_begin; offset < s.global_size) {
-    const site at{a, "global", pc, me(), is_write};
-    count_traffic(offset, n, k);
-    if (!arena::is_alive(p, n)) return report("access outside of living device memory", at);
+    count_traffic(offset, n, k, copy != 0 && other_proxy);
+    if (!arena::is_alive(p, n))
+      return report("access outside of living device memory", at("global"));
+    const site here = at("global");
     if (k == kind::atomic) order().synchronise(a, t, run);
-    watch_range(s.global, s.global_begin, offset, n, k, at, kHost, true);
+    watch_range(s.global, s.global_begin, offset, n, k, here, kHost, true);
   } else if (const std::size_t offset = a - s.dynamic_begin; offset < s.dynamic_size) {
-    const site at{a, "dynamic shared", pc, me(), is_write};
     const auto owner = static_cast<unsigned>(offset / kSharedStride);
     if (owner >= e.blocks.size() || offset % kSharedStride + n > e.dynamic_shared) {
-      return report("access outside of dynamic shared memory", at);
+      return report("access outside of dynamic shared memory", at("dynamic shared"));
     }
     if (owner != t.block) {
-      if (e.blocks[owner].alive == 0)
-        return report("access to shared memory of a block that has left", at);
+      if (e.blocks[owner].alive == 0) {
+        return report("access to shared memory of a block that has left", at("dynamic shared"));
+      }
       e.blocks[owner].remote_phase = e.cluster_phase + 1;
     }
-    watch_range(s.dynamic, s.dynamic_begin, offset, n, k, at, order().cluster_base(), false);
+    watch_range(s.dynamic, s.dynamic_begin, offset, n, k, at("dynamic shared"),
+                order().cluster_base(), false);
   } else if (const std::size_t offset = a - s.static_begin; offset < s.static_size) {
-    const site at{a, "shared", pc, me(), is_write};
-    watch_range(s.statics, s.static_begin, offset, n, k, at, order().cluster_base(), false);
+    watch_range(s.statics, s.static_begin, offset, n, k, at("shared"), order().cluster_base(),
+                false);
   }
   // Everything else is a thread's own stack, a parameter or a constant.
 }
+
+unsigned current_slot() { return device_engine().current->slot; }
+
+}  // namespace
+
+void access(const void* p, std::size_t n, kind k, const void* pc) {
+  engine& e = device_engine();
+  if (e.current == nullptr || !e.on_device_stack(__builtin_frame_address(0)))
+    return access_from_host(reinterpret_cast<std::uintptr_t>(p), pc);
+  access_by(*e.current, p, n, k, pc);
+}
+
+void copy_access(const void* p, std::size_t n, bool is_write, bool other_proxy, channel way,
+                 unsigned index, const void* pc) {
+  engine& e = device_engine();
+  thread_state& t = *e.current;
+  const std::uint32_t copy =
+      order().copy_epoch(t, e.first_run + t.block, knowledge().state_of(way), index);
+  access_by(t, p, n, is_write ? kind::write : kind::read, pc, copy, other_proxy);
+}
+
+// Whoever uses a barrier comes after its setup, however many have used it before.
+void barrier_access(const void* p, bool is_init) {
+  access_by(*device_engine().current, p, sizeof(std::uint64_t), is_init ? kind::write : kind::read,
+            __builtin_return_address(0));
+}
+
+void async_begin() { knowledge().begin(); }
+void met(const std::vector<unsigned>& slots) { knowledge().met(slots); }
+void released(std::uintptr_t barrier) { knowledge().released(current_slot(), barrier); }
+void phase_over(std::uintptr_t barrier, unsigned phase) { knowledge().phase_over(barrier, phase); }
+void acquired(std::uintptr_t barrier) { knowledge().acquired(current_slot(), barrier); }
+void groups_over(channel c, unsigned count) { knowledge().advanced(current_slot(), c, count); }
+void proxy_fenced() { knowledge().fenced(current_slot()); }
 
 void begin_launch(const std::string& kernel, unsigned cluster_blocks) {
   state& s = st();

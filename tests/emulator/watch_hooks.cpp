@@ -17,7 +17,7 @@ namespace {
 void access_by_library(const void* p, std::size_t n, kind k, const void* pc) {
   const simt::engine& e = simt::device_engine();
   if (n == 0 || e.current == nullptr || !e.on_device_stack(__builtin_frame_address(0))) return;
-  if (e.current->now == simt::status::ready) access(p, n, k, pc);
+  if (e.current->now == simt::status::ready && !e.copies.is_moving()) access(p, n, k, pc);
 }
 
 }  // namespace

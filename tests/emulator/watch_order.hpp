@@ -12,11 +12,17 @@
 
 namespace simt::watch {
 
+struct channel_state;
+
 // What one thread does between two synchronisations, by the counts of what its block, warp, cluster
 // and itself have passed. Cells refer to it by a number that grows from launch to launch; odd
-// numbers are for atomics.
+// numbers are for atomics. Of a copy that runs beside its thread: the channel in which its end
+// becomes known, and its place there.
 struct epoch {
   std::uint32_t run, thread, phase, syncs, cluster_phase, fences;
+  std::uint32_t time = 0;  // of its thread, see watch_known.hpp
+  const channel_state* copied_by = nullptr;
+  std::uint32_t index = 0;
 };
 
 class launch_order {
@@ -25,6 +31,11 @@ class launch_order {
   void begin_cluster(const uint3* blocks);
 
   std::uint32_t epoch_of(thread_state&, std::uint32_t run);
+  // Of a copy that the thread issues.
+  std::uint32_t copy_epoch(const thread_state&, std::uint32_t run, const channel_state*,
+                           std::uint32_t index);
+  // Whether the current thread knows that the writer has put a proxy fence behind what it wrote.
+  bool is_fenced(std::uint32_t then, std::uint32_t now) const;
   // Whether what the first epoch did is over for the second one, or both are atomics.
   bool is_ordered(std::uint32_t then, std::uint32_t now) const;
   // An atomic after a fence releases what the fence covers; any atomic acquires what was released
@@ -45,6 +56,7 @@ class launch_order {
     std::size_t count;  // of its releases
     std::uint64_t step;
   };
+  static unsigned slot_of(const epoch&);
   bool is_released(const epoch&, std::uint32_t run, std::uint64_t until, int depth) const;
 
   static constexpr std::uint32_t kFirst = 4;  // smaller values mean something else in a cell
