@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "tests/cases/subjects.hpp"
 #include "tests/harness/blas.hpp"
 #include "tests/harness/failing.hpp"
@@ -13,6 +15,12 @@ namespace {
 
 class failures : public ::testing::Test {
  protected:
+  // Calls that must have been among those that failed; some cases alone need not make them all.
+  void expect_seen(const std::vector<std::string>& calls) const {
+    if (std::getenv("CULOSS_TEST_CASES") != nullptr) return;
+    EXPECT_THAT(failing_.seen(), ::testing::IsSupersetOf(calls));
+  }
+
   void SetUp() override {
     CULOSS_NEEDS_CUDA();
     if (!simt::present()) GTEST_SKIP() << "this device's calls cannot be made to fail";
@@ -44,9 +52,8 @@ TEST_F(failures, of_row_losses_are_reported) {
       }
     }
   }
-  EXPECT_THAT(failing_.seen(), ::testing::IsSupersetOf({"cudaGetDevice", "cudaStreamGetDevice",
-                                                        "cudaDeviceGetAttribute", "cudaMallocAsync",
-                                                        "cudaLaunchKernelEx", "cudaFreeAsync"}));
+  expect_seen({"cudaGetDevice", "cudaStreamGetDevice", "cudaDeviceGetAttribute", "cudaMallocAsync",
+               "cudaLaunchKernelEx", "cudaFreeAsync"});
 }
 
 // No rows; more shared memory than a kernel may use unasked; more rows than one block sums.
@@ -59,8 +66,7 @@ TEST_F(failures, of_row_losses_of_every_shape_are_reported) {
       failing_.check(subject_of(*c, p, {.workspace = false}), once, false);
     }
   }
-  EXPECT_THAT(failing_.seen(),
-              ::testing::IsSupersetOf({"cudaMemsetAsync", "cudaFuncSetAttribute"}));
+  expect_seen({"cudaMemsetAsync", "cudaFuncSetAttribute"});
 }
 
 TEST_F(failures, of_row_losses_with_any_options_are_reported) {

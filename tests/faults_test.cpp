@@ -2,6 +2,7 @@
 // record says how many and where, nothing is dereferenced.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <limits>
 
 #include "tests/cases/all.hpp"
@@ -222,6 +223,49 @@ void collect_over_calls(space at) {
   EXPECT_EQ(r.read(), kNoFaults);
   r.call({1, 2, 3});
   EXPECT_EQ(r.read(), bad_labels(1, 2, 3));
+}
+
+// A record that was never cleared may name a row that is not there: no label is looked for in
+// front of the labels or behind them.
+template <class Where>
+void leave_what_was_never_cleared(space at) {
+  constexpr std::int64_t kRows = 4, kMargin = 3;
+  constexpr std::int64_t kBefore = -77, kAfter = 99;
+  for (const std::int64_t row : {std::int64_t{-2}, -kMargin, kRows, kRows + 1}) {
+    array<float> logits(at, kRows, 3, 0, 0), loss(at, kRows, 0);
+    logits.write(std::vector<float>(kRows * 3, 0.5f));
+    array<std::int64_t> numbers(at, kMargin + kRows + kMargin, 0), record(at, 4, 0);
+    numbers.write(
+        std::vector<std::int64_t>{kBefore, kBefore, kBefore, 0, 1, 2, 0, kAfter, kAfter, kAfter});
+    culoss::fault_record held{};
+    held.count = 5;
+    held.inverted_first_row = ~static_cast<std::uint64_t>(row);
+    held.label = 42;
+    std::vector<std::int64_t> bytes(4);
+    static_assert(sizeof held == 4 * sizeof(std::int64_t));
+    std::memcpy(bytes.data(), &held, sizeof held);
+    record.write(bytes);
+    Where where;
+    where.faults = reinterpret_cast<culoss::fault_record*>(record.data());
+    for (const culoss::reduction r : {culoss::reduction::none, culoss::reduction::mean}) {
+      const culoss::vector<float> out(loss.data(), r == culoss::reduction::none ? kRows : 1);
+      const culoss::status s =
+          culoss::cross_entropy(where, logits.as_matrix(),
+                                culoss::vector<const std::int64_t>(numbers.data() + kMargin, kRows),
+                                {.loss = out}, {.reduction = r});
+      ASSERT_TRUE(s.ok()) << s.message();
+      synchronize(at);
+      std::string damage;
+      const std::vector<double> after = record.read("record", damage);
+      EXPECT_EQ(after, std::vector<double>(bytes.begin(), bytes.end())) << row;
+      EXPECT_EQ(damage, "");
+    }
+  }
+}
+
+TEST_P(faults, leave_a_record_that_was_never_cleared) {
+  GetParam() == space::cpu ? leave_what_was_never_cleared<culoss::cpu>(GetParam())
+                           : leave_what_was_never_cleared<culoss::cuda>(GetParam());
 }
 
 TEST_P(faults, collect_over_calls_until_cleared) {

@@ -90,5 +90,31 @@ TEST_F(streams, order_calls_with_the_copies_around_them) {
   EXPECT_EQ(out.read("out", damage), expected(second));
 }
 
+// No rows, no kernel: what is cleared instead is cleared on the call's stream.
+TEST_F(streams, order_calls_for_no_rows_with_the_copies_after_them) {
+  const stream s;
+  array<float> loss(space::cuda, 1, 0), kept_loss(space::cuda, 1, 0);
+  array<std::int64_t> counts(space::cuda, 2, 0), kept_counts(space::cuda, 2, 0);
+  loss.write(std::vector<double>{5});
+  counts.write(std::vector<std::int64_t>{5, 6});
+  const culoss::status status = culoss::cross_entropy(culoss::cuda{.stream = s.get()},
+                                                      culoss::matrix<const float>(nullptr, 0, 3, 3),
+                                                      culoss::vector<const std::int64_t>(),
+                                                      {.loss = loss.as_vector(),
+                                                       .correct = {counts.data(), 1},
+                                                       .rows_counted = {counts.data() + 1, 1}});
+  ASSERT_TRUE(status.ok()) << status.message();
+  const auto copy = [&](void* to, const void* from, std::size_t bytes) {
+    check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, s.get()),
+               "cudaMemcpyAsync");
+  };
+  copy(kept_loss.data(), loss.data(), sizeof(float));
+  copy(kept_counts.data(), counts.data(), 2 * sizeof(std::int64_t));
+  synchronize(space::cuda, s.get());
+  std::string damage;
+  EXPECT_EQ(kept_loss.read("loss", damage), std::vector<double>{0});
+  EXPECT_EQ(kept_counts.read("counts", damage), (std::vector<double>{0, 0}));
+}
+
 }  // namespace
 }  // namespace culoss_test

@@ -49,6 +49,64 @@ TEST(element_walk, covers_every_element) {
   }
 }
 
+// Packs of 16 bytes that a row lies in at worst.
+std::int64_t packs_at_most(std::int64_t cols, int bytes, bool aligned) {
+  const std::int64_t before = aligned ? 0 : kPackBytes - bytes;
+  return (before + cols * bytes + kPackBytes - 1) / kPackBytes;
+}
+
+// Registers and shared memory hold the rows that they are planned for.
+TEST(row_plan, has_room_for_its_row) {
+  for (const int capability : {75, 80, 86, 90}) {
+    for (std::int64_t cols = 1; cols < 70000; cols += 1 + cols / 3000) {
+      for (const int bytes : {2, 4}) {
+        const std::int64_t packs = packs_at_most(cols, bytes, false);
+        for (const bool aligned : {false, true}) {
+          for (const int streams : {1, 2}) {
+            const row_plan p = plan_rows(capability, cols, bytes, streams, aligned, true);
+            if (p.kernel == row_kernel::lanes) {
+              ASSERT_GE(p.lanes * p.packs, packs_at_most(cols, bytes, aligned)) << cols;
+            } else if (p.kernel == row_kernel::on_chip) {
+              ASSERT_GE(p.shared_bytes, packs * kPackBytes * streams) << cols;
+            }
+          }
+        }
+        const block_plan block = plan_block(capability, cols, bytes);
+        if (block.on_chip) {
+          ASSERT_GE(block.shared_bytes, packs * kPackBytes) << cols;
+        }
+        const strided_plan strided = plan_strided(capability, cols, bytes, true);
+        if (strided.on_chip) {
+          ASSERT_GE(strided.shared_bytes, cols * bytes * kStridedThreads / strided.groups) << cols;
+        }
+      }
+    }
+  }
+}
+
+// A team has its query and negatives, its sums and its scores one behind the other.
+TEST(row_negatives_plan, has_room_for_its_row) {
+  std::int64_t on_chip = 0;
+  for (const std::int64_t count : {1, 2, 7, 16, 100, 500, 513, 5000}) {
+    for (const std::int64_t dimension : {1, 4, 8, 33, 128, 768, 1024, 5000}) {
+      for (const int bytes : {2, 4}) {
+        const row_negatives_plan p = plan_row_negatives(90, count, dimension, bytes, true);
+        const std::int64_t packs = packs_at_most(dimension, bytes, true);
+        ASSERT_EQ(p.packs, packs);
+        ASSERT_GE(p.sums, p.on_chip ? (count + 1) * packs * kPackBytes : 0);
+        const int parts = p.team / p.across, floats_of_a_thread = kPackBytes / bytes;
+        const int of_sums = parts > 1 ? p.team * floats_of_a_thread : 0;
+        ASSERT_GE(p.scores - p.sums, of_sums * static_cast<int>(sizeof(float)));
+        ASSERT_GE(p.shared_of_team - p.scores, p.scores_on_chip ? count * 8 : 0);
+        ASSERT_GE(p.shared_bytes, p.shared_of_team * (p.threads / p.team));
+        ASSERT_LE(p.shared_bytes, shared_limit(90));
+        on_chip += p.on_chip ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(on_chip, 20);
+}
+
 // Static and dynamic shared memory together fit a block's limit (CUDA C++ Programming Guide,
 // technical specifications per compute capability).
 TEST(shared_memory, fits_with_what_is_static) {

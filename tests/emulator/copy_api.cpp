@@ -63,7 +63,6 @@ cudaError_t copy(copy_plan c, cudaMemcpyKind kind, cudaStream_t stream, bool asy
   if (e != cudaSuccess) return e;
   const std::size_t from_bytes = (c.rows - 1) * c.from_pitch + c.width;
   const bool pageable_from = !arena::contains(c.from) && !is_pinned(c.from, from_bytes);
-  const bool pageable_to = !arena::contains(c.to) && !is_pinned(c.to, c.width);
   if (s->capturing) return submit(stream, {cudaGraphNodeTypeMemcpy, [c] { run_copy(c); }});
   if (pageable_from && async) {
     // The driver has read a pageable source before the call returns.
@@ -74,7 +73,8 @@ cudaError_t copy(copy_plan c, cudaMemcpyKind kind, cudaStream_t stream, bool asy
   } else {
     e = submit(stream, {cudaGraphNodeTypeMemcpy, [c] { run_copy(c); }});
   }
-  if (e == cudaSuccess && (!async || pageable_to)) e = synchronize(*s);
+  // A pageable target may have been written by then, or not.
+  if (e == cudaSuccess && !async) e = synchronize(*s);
   return e;
 }
 

@@ -250,6 +250,7 @@ TEST_F(graphs, memory_that_a_graph_leaves) {
     EXPECT_EQ(cudaErrorInvalidValue, cudaGraphLaunch(exec, s_)) << "not freed yet";
     float h = 0;
     EXPECT_CUDA(cudaMemcpyAsync(&h, made, 4, cudaMemcpyDeviceToHost, s_));
+    EXPECT_CUDA(cudaStreamSynchronize(s_));
     EXPECT_EQ(3.0f, h);
     EXPECT_CUDA(cudaFreeAsync(made, s_));
   }

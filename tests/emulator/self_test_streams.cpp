@@ -118,6 +118,16 @@ TEST_F(streams, pageable_sources_are_read_at_once_and_pinned_ones_late) {
   EXPECT_CUDA(cudaFreeHost(pinned));
 }
 
+TEST_F(streams, host_memory_is_written_late) {
+  const buffer<float> p(std::vector<float>(64, 0.0f));
+  EXPECT_CUDA(planted::add_one(p.data(), 64, s_[0]));
+  float h = -1;
+  EXPECT_CUDA(cudaMemcpyAsync(&h, p.data(), 4, cudaMemcpyDeviceToHost, s_[0]));
+  EXPECT_EQ(-1.0f, h);
+  EXPECT_CUDA(cudaStreamSynchronize(s_[0]));
+  EXPECT_EQ(1.0f, h);
+}
+
 TEST_F(streams, stream_may_be_destroyed_before_it_has_run) {
   const buffer<float> p(std::vector<float>(64, 0.0f));
   cudaStream_t s;

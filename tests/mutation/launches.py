@@ -15,6 +15,7 @@ SOFTMAX = 'host/softmax.cu'
 FAULTS = 'host/faults.cu'
 ROWS = 'host/rows.hpp'
 TUNING = 'host/tuning.hpp'
+PLANS = 'tests/tuning_test.cpp'  # which computes them alone
 LAUNCH = 'host/launch.hpp'
 WORKSPACE = 'host/workspace.hpp'
 GEMM = 'host/gemm.hpp'
@@ -27,33 +28,32 @@ PLAN = 'host/similarity_plan.hpp'
 MUTANTS = [
     # Plans of the row kernels.
     Mutant('a-row-too-wide-for-its-lanes', TUNING, 'a row of a pack more than eight lanes hold',
-           'if (packs <= 8) return', 'if (packs <= 17) return', 'widths'),
+           'if (packs <= 8) return', 'if (packs <= 17) return', 'tuning.cpu', first=PLANS),
     Mutant('capacity-without-the-odd-pack', TUNING, 'a misaligned row has one pack too many',
-           'const int capacity = room <= 64 ?', 'const int capacity = packs <= 64 ?', 'widths'),
+           'const int capacity = room <= 64 ?', 'const int capacity = packs <= 64 ?',
+           'tuning.cpu', first=PLANS),
     Mutant('warp-boundary', TUNING, 'a row of a warp may have more packs than registers',
            'if (packs <= 32 * (kMaxLanePacks - 1)) {', 'if (packs <= 32 * (kMaxLanePacks + 1)) {',
-           'widths'),
+           'tuning.cpu', first=PLANS),
     Mutant('chip-a-pack-short', TUNING, 'a misaligned row overflows its shared memory',
            'const std::int64_t bytes = packs_of(cols, element_bytes, false) * kPackBytes * streams;',
            'const std::int64_t bytes = packs_of(cols, element_bytes, true) * kPackBytes * streams;',
-           'widths widths.asan aliasing.asan'),
+           'tuning.cpu', first=PLANS),
     Mutant('chip-of-one-stream', TUNING, 'shared memory for the first input alone',
-           '* kPackBytes * streams;', '* kPackBytes;', 'widths'),
+           '* kPackBytes * streams;', '* kPackBytes;', 'tuning.cpu', first=PLANS),
     Mutant('more-chip-than-there-is', TUNING, 'static shared memory is forgotten',
-           'return 227 * 1024 - kStatic;', 'return 227 * 1024;', 'widths'),
+           'return 227 * 1024 - kStatic;', 'return 227 * 1024;', 'tuning.cpu', first=PLANS),
     Mutant('plan-by-the-number-of-rows', ROWS, 'the kernel, and a row\'s bits, depend on the batch',
            'plan_rows(context.capability, a.cols, kBytes,',
            'plan_rows(context.capability, a.cols + (a.rows > 16 ? 2048 : 0), kBytes,',
            'invariance'),
     Mutant('strided-chip-regardless', TUNING, 'a tile on chip is larger than shared memory',
            'const bool fits = writes && bytes <= strided_shared_limit(capability);',
-           'const bool fits = writes;', 'widths',
-           first='host/labeled_rows.cu'),
+           'const bool fits = writes;', 'tuning.cpu', first=PLANS),
     Mutant('strided-chip-short', TUNING, 'a tile on chip lacks its last position',
            'const std::int64_t bytes = cols * (kStridedThreads / groups) * element_bytes;',
            'const std::int64_t bytes = cols * (kStridedThreads / groups - 1) * element_bytes;',
-           'accuracy accuracy.asan',
-           first='host/labeled_rows.cu'),
+           'tuning.cpu', first=PLANS),
     Mutant('rows-of-a-block-dropped', ROWS, 'the last block that is not full is not launched',
            '? plan.threads / plan.lanes : 1;\n'
            '  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;',
@@ -78,7 +78,7 @@ MUTANTS = [
            'return items > kChunk ? (items - 1) / kChunk : 0;', 'divisors'),
     Mutant('empty-loss-of-a-sum', ROWS, 'a sum over no rows is NaN where that was asked of a mean',
            ': o.reduction == reduction::mean;\n  const bool nan', ': true;\n  const bool nan',
-           'divisors'),
+           'divisors', first='host/labeled_rows.cu'),
     Mutant('width-unchecked', ROWS, 'more columns than the kernels count',
            'if (cols <= kMost) return {};', 'if (cols >= 0) return {};',
            'arguments softmax_arguments',
@@ -102,7 +102,7 @@ MUTANTS = [
            '  return {};', 'failures streams'),
     Mutant('memory-clears-on-another-stream', ROWS, 'a memset runs on the default stream',
            'cudaMemsetAsync(p, value, bytes, context.stream));',
-           'cudaMemsetAsync(p, value, bytes, nullptr));', 'info_nce_plan capture',
+           'cudaMemsetAsync(p, value, bytes, nullptr));', 'streams',
            first='host/labeled_rows.cu'),
 
     # Workspace.
@@ -159,9 +159,9 @@ MUTANTS = [
     Mutant('entropy-without-its-kernel', LABELED, 'the entropy alone takes the kernel without it',
            'const bool full = a.cap.cap > 0.0f || a.entropy != nullptr || a.shards != nullptr;',
            'const bool full = a.cap.cap > 0.0f || a.shards != nullptr;', 'accuracy'),
-    Mutant('saved-extended-takes-plain', LABELED, 'the backward call with smoothing has none',
+    Mutant('saved-extended-recomputes', LABELED, 'with smoothing saved statistics are not used',
            'const bool few = a.inner > 0 || a.saved != nullptr || ', 'const bool few = a.inner > 0 || ',
-           'accuracy'),
+           'cross_entropy_shards'),
     Mutant('temperature-not-passed', LAUNCHES, 'the temperature is 1',
            'a.temperature = argument(options.temperature);', 'a.temperature = {1.0f, nullptr};'),
     Mutant('ignore-index-not-passed', LAUNCHES, 'the ignored index is the default one',

@@ -60,7 +60,7 @@ MUTANTS = [
     Mutant('block-chip-a-pack-short', TUNING, 'rows of the block overflow its shared memory',
            'const std::int64_t bytes = packs_of(cols, element_bytes, false) * kPackBytes;',
            'const std::int64_t bytes = packs_of(cols - 4, element_bytes, true) * kPackBytes;',
-           'linear_cross_entropy_accuracy linear_cross_entropy_accuracy.asan'),
+           'tuning.cpu', first='tests/tuning_test.cpp'),
 
     Mutant('reference-shard-without-move', SHARDS, 'distances stay about their shard\'s maximum',
            'row.distance += r.distance + (double{r.max} - max) * r.weight;',

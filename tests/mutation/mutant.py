@@ -4,8 +4,8 @@ import dataclasses
 import fnmatch
 
 # Where a bug of a file is most likely to be found; the whole suite comes after. A name is that of a
-# test file without _test, on the emulated device or on the CPU as the file asks; with ".watch" or
-# ".asan" it is that variant's.
+# test file without _test, on the emulated device or on the CPU as the file asks; with ".watch",
+# ".asan" or ".cpu" it is that variant's.
 LIKELY_KILLERS = [
     ('host/reference/linear*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy'),
     ('host/reference/shards*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy '
@@ -82,8 +82,8 @@ LIKELY_KILLERS = [
     ('*', 'lesson accuracy divisors special_values widths'),
 ]
 
-# The source that a bug of a header is first planted in alone: it compiles fast, and takes most of
-# what the header has.
+# The source that a bug of a header is first planted in alone, and there only in what is for float:
+# it compiles fast, and takes most of what the header has.
 FIRST_SOURCES = [
     ('kernels/min*', 'host/mined_triplet.cu'),
     ('kernels/batch_all*', 'host/mined_triplet.cu'),
@@ -132,12 +132,19 @@ FIRST_SOURCES = [
     ('host/workspace.hpp', 'host/nll.cu'),
     ('host/rows.hpp', 'host/divergence.cu'),
     ('host/tuning.hpp', 'host/softmax.cu'),
+    ('host/labeled_launches.hpp', 'host/labeled_rows.cu'),
+    ('host/softmax_focal.cu', 'host/softmax_focal.cu'),
+    ('host/linear*', 'host/linear_cross_entropy.cu'),
+    ('kernels/linear_rows.cuh', 'host/linear_cross_entropy.cu'),
+    ('host/info_nce*', 'host/info_nce.cu'),
+    ('host/similarity*', 'host/info_nce.cu'),
+    ('host/gemm.hpp', 'host/info_nce.cu'),
+    ('kernels/policy/info_nce.cuh', 'host/info_nce.cu'),
+    ('kernels/similarity_*', 'host/info_nce.cu'),
+    ('kernels/kept_exponentials.cuh', 'host/info_nce.cu'),
+    ('kernels/row_negatives.cuh', 'host/info_nce.cu'),
+    ('kernels/embedding_rows.cuh', 'host/info_nce.cu'),
 ]
-
-# What such a source does without at first, where that is most of its time to compile.
-LEFT_OUT = {'host/labeled_rows.cu': [
-    f'template status run_labeled_rows(const cuda&, const labeled_rows<{t}>&) noexcept;\n'
-    for t in ('half', 'bf16')]}
 
 # The losses that a bug of a file can change, by the beginnings of their cases' names.
 CASES = [
@@ -194,6 +201,8 @@ class Mutant:
 
     def source(self):
         """The one source that it is first planted in; None if it takes all from the beginning."""
+        if self.build == 'cpu':
+            return None
         of_file = [source for p, source in FIRST_SOURCES if fnmatch.fnmatch(self.file, p)]
         return self.first or next(iter(of_file), None)
 
@@ -213,7 +222,7 @@ class Mutant:
 
     def test_name(self, short):
         name, _, variant = short.partition('.')
-        if self.build == 'cpu':
+        if self.build == 'cpu' or variant == 'cpu':
             return f'{name}_test'
         return f'{name}_test.{variant or "emulated"}'
 

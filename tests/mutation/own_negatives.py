@@ -83,7 +83,7 @@ MUTANTS = [
            'p.first_row_masked = p.segments[1].first_masked;', TESTS),
     Mutant('own-shared-memory-short', TUNING, 'the query has no room beside its negatives',
            'const double of_copy = bytes + static_cast<double>(packs) * kPackBytes;',
-           'const double of_copy = bytes;', f'{TESTS} {TESTS}.watch', first='host/info_nce.cu'),
+           'const double of_copy = bytes;', 'tuning.cpu', first='tests/tuning_test.cpp'),
 
     Mutant('own-of-any-number', VALIDATE, 'rows may have different numbers of negatives',
            'if (failed() || value == 0 || (of > 0 && value % of == 0)) return;',
