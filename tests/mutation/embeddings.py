@@ -59,12 +59,13 @@ MUTANTS = [
            'a.by.by.gradient(1.0f);'),
     Mutant('half-gradient-flushes', CALL, 'gradients of similarities are not lifted into range',
            'n.row_factor = a.range / row_top;\n', 'n.row_factor = 1.0f / row_top;\n',
-           'info_nce_special_values info_nce_accuracy.emulated.random'),
+           'info_nce_special_values info_nce_accuracy.emulated.random', narrow=True),
     Mutant('norms-unscaled', CALL, 'gradients of tiny or huge embeddings leave the 16-bit range',
            'const float row_top = power_of_two_above(row);', 'const float row_top = 1.0f;',
-           'info_nce_special_values info_nce_accuracy.emulated.random'),
+           'info_nce_special_values info_nce_accuracy.emulated.random', narrow=True),
     Mutant('largest-weight-not-undone', CALL, 'weights are scaled down for 16 bits and stay so',
-           'n.rest = scale * upstream * top *', 'n.rest = scale * upstream *'),
+           'n.rest = scale * upstream * top *', 'n.rest = scale * upstream *',
+           narrow=True),
 
     # A row's loss and coefficients.
     Mutant('rounded-positive-minus-one', NCE, 'the positive\'s probability is rounded before the 1 '

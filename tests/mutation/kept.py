@@ -1,5 +1,7 @@
 """Bugs in the plan that keeps exponentials in 16 bits."""
 
+import dataclasses
+
 from .mutant import Mutant
 
 KEPT = 'kernels/similarity_kept.cuh'
@@ -60,3 +62,4 @@ MUTANTS = [
     Mutant('kept-in-float', 'host/info_nce.hpp', 'float embeddings are kept in 16 bits',
            'plan != kept || is_narrow<T>,', 'true,', 'info_nce_arguments'),
 ]
+MUTANTS = [dataclasses.replace(m, narrow=True) for m in MUTANTS]

@@ -193,6 +193,7 @@ class Mutant:
     equivalent: str = ''  # the proof that no test can see it
     on_device: bool = False  # though its file is one that shows on the CPU
     first: str = ''  # the source that it is first planted in alone, if not that of its file
+    narrow: bool = False  # only 16 bits can show it
 
     @property
     def build(self):

@@ -188,13 +188,13 @@ class DoesNotCompile(Exception):
 
 class Planted:
     """A bug in a build: `text` in place of a file's own, in all sources or in one of them alone, and
-    there without what is for 16 bits: that comes from the library then."""
+    there perhaps without what is for 16 bits: that comes from the library then."""
 
-    def __init__(self, build, folder, file, text, source=None):
+    def __init__(self, build, folder, file, text, source=None, narrow=True):
         self.build, self.folder, self.file, self.source = build, folder, file, source
         self.made = {}  # objects
         texts = {file: text}
-        if source:
+        if source and not narrow:
             whole = texts.get(source, (build.tree / source).read_text())
             texts[source] = NARROW_FUNCTIONS.sub('', whole)
         for name, content in texts.items():
