@@ -7,6 +7,7 @@ import fnmatch
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch",
 # ".asan" or ".cpu" it is that variant's.
 LIKELY_KILLERS = [
+    ('host/c_interface*', 'c_interface'),
     ('host/reference/linear*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy'),
     ('host/reference/shards*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy '
      'linear_cross_entropy_special_values'),
@@ -175,7 +176,8 @@ CASES = [
 ]
 
 # These show on the CPU alone, and the library builds fastest there.
-ON_THE_CPU = ['host/reference/*', 'host/validate.*', 'host/status.*', 'host/cross_entropy.hpp',
+ON_THE_CPU = ['host/c_interface*', 'host/reference/*', 'host/validate.*', 'host/status.*',
+              'host/cross_entropy.hpp',
               'host/info_nce.hpp', 'host/self_similarity.hpp', 'host/siglip.hpp', 'host/softmax.hpp',
               'host/focal.hpp', 'host/nll.hpp', 'host/element_call.hpp', 'host/regression.hpp',
               'host/binary.hpp', 'host/margin.hpp',
