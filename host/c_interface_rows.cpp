@@ -8,6 +8,11 @@ static_assert(CULOSS_NLL_LOG_PROBABILITIES == static_cast<int>(nll_input::log_pr
 static_assert(CULOSS_ENTROPY_PROBABILITIES == static_cast<int>(entropy_input::probabilities) &&
               CULOSS_ENTROPY_LOGITS == static_cast<int>(entropy_input::logits));
 
+static_assert(CULOSS_KL_PROBABILITIES == static_cast<int>(kl_input::probabilities) &&
+              CULOSS_KL_LOG_PROBABILITIES == static_cast<int>(kl_input::log_probabilities));
+static_assert(CULOSS_KL_FORWARD == static_cast<int>(kl_direction::forward) &&
+              CULOSS_KL_REVERSE == static_cast<int>(kl_direction::reverse));
+
 template <class F, is<culoss_softmax_options> C, class O>
 void fields(F& f, C& c, O& o) {
   CULOSS_FIELD(temperature);
@@ -68,6 +73,22 @@ template <class F, is<culoss_entropy_outputs> C, class O>
 void fields(F& f, C& c, O& o) {
   CULOSS_FIELD(loss);
   CULOSS_FIELD(grad_input);
+}
+
+template <class F, is<culoss_kl_divergence_options> C, class O>
+void fields(F& f, C& c, O& o) {
+  shared_fields(f, c, o);
+  CULOSS_FIELD(p_input);
+  CULOSS_FIELD(q_input);
+  CULOSS_FIELD(direction);
+  CULOSS_FIELD(mean_elements);
+}
+
+template <class F, is<culoss_kl_divergence_outputs> C, class O>
+void fields(F& f, C& c, O& o) {
+  CULOSS_FIELD(loss);
+  CULOSS_FIELD(grad_p);
+  CULOSS_FIELD(grad_q);
 }
 
 }  // namespace culoss::c_interface
@@ -260,6 +281,29 @@ culoss_status culoss_entropy(const culoss_execution* execution, culoss_const_mat
                const auto out = read.outputs<entropy_outputs<T>>(outputs);
                const auto how = read.options<entropy_options>(options);
                return read.ok() ? entropy(where, x, out, how) : read.wrong();
+             });
+}
+
+culoss_status culoss_kl_divergence_options_init(culoss_kl_divergence_options* options,
+                                                uint64_t size) {
+  return init<kl_divergence_options>("kl_divergence_options_init", options, size);
+}
+
+uint64_t culoss_kl_divergence_workspace_bytes(int64_t rows, int64_t cols) {
+  return kl_divergence_workspace_bytes(rows, cols);
+}
+
+culoss_status culoss_kl_divergence(const culoss_execution* execution, culoss_const_matrix p,
+                                   culoss_const_matrix q,
+                                   const culoss_kl_divergence_outputs* outputs,
+                                   const culoss_kl_divergence_options* options) {
+  return run("kl_divergence", execution, "p", p.type,
+             [&]<class T>(reader& read, const auto& where) {
+               const auto a = read.view_of<matrix<const T>>("p", p);
+               const auto b = read.view_of<matrix<const T>>("q", q);
+               const auto out = read.outputs<kl_divergence_outputs<T>>(outputs);
+               const auto how = read.options<kl_divergence_options>(options);
+               return read.ok() ? kl_divergence(where, a, b, out, how) : read.wrong();
              });
 }
 

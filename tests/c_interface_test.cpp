@@ -411,6 +411,7 @@ TEST(c_interface_workspace, bytes_are_those_of_the_functions) {
       {"softmax_focal", culoss::softmax_focal_workspace_bytes},
       {"nll", culoss::nll_workspace_bytes},
       {"entropy", culoss::entropy_workspace_bytes},
+      {"kl_divergence", culoss::kl_divergence_workspace_bytes},
       {"regression", culoss::regression_workspace_bytes},
       {"binary_cross_entropy", culoss::binary_cross_entropy_workspace_bytes},
       {"margin", culoss::margin_workspace_bytes},

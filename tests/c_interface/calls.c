@@ -116,8 +116,12 @@ static culoss_status call_sup_con(const struct c_call* c) {
 static culoss_status call_mined_triplet(const struct c_call* c) {
   return culoss_mined_triplet(c->where, c->in[0], c->labels, c->outputs, c->options);
 }
+static culoss_status call_kl_divergence(const struct c_call* c) {
+  return culoss_kl_divergence(c->where, c->in[0], c->in[1], c->outputs, c->options);
+}
 
 const struct c_loss c_losses[] = {
+    {"kl_divergence", call_kl_divergence},
     {"softmax", call_softmax},
     {"log_softmax", call_log_softmax},
     {"softmax_backward", call_softmax_backward},
@@ -219,8 +223,12 @@ static culoss_status init_sup_con(void* options, uint64_t size) {
 static culoss_status init_mined_triplet(void* options, uint64_t size) {
   return culoss_mined_triplet_options_init(options, size);
 }
+static culoss_status init_kl_divergence(void* options, uint64_t size) {
+  return culoss_kl_divergence_options_init(options, size);
+}
 
 const struct c_init c_inits[] = {
+    {"kl_divergence", init_kl_divergence},
     {"softmax", init_softmax},
     {"cross_entropy", init_cross_entropy},
     {"linear_cross_entropy", init_linear_cross_entropy},
@@ -268,8 +276,12 @@ static uint64_t bytes_margin(int64_t rows, int64_t cols) {
 static uint64_t bytes_sigmoid_focal(int64_t rows, int64_t cols) {
   return culoss_sigmoid_focal_workspace_bytes(rows, cols);
 }
+static uint64_t bytes_kl_divergence(int64_t rows, int64_t cols) {
+  return culoss_kl_divergence_workspace_bytes(rows, cols);
+}
 
 const struct c_bytes c_bytes_of[] = {{"cross_entropy", bytes_cross_entropy},
+                                     {"kl_divergence", bytes_kl_divergence},
                                      {"softmax_focal", bytes_softmax_focal},
                                      {"nll", bytes_nll},
                                      {"entropy", bytes_entropy},

@@ -174,6 +174,31 @@ void call_entropy(place& p, bool each) {
 }
 
 template <class T>
+void call_kl_divergence(place& p, bool each) {
+  using outputs = culoss::kl_divergence_outputs<T>;
+  pair_of_calls<T, culoss_kl_divergence_outputs, outputs, culoss_kl_divergence_options,
+                culoss::kl_divergence_options>
+      k(p, "kl_divergence", "kl_divergence");
+  const block& a = k.matrix(kRows, kCols, 0.1, 0.9);
+  const block& b = k.matrix(kRows, kCols, 0.1, 0.9);
+  set(k.in.in[0], a);
+  set(k.in.in[1], b);
+  k.output(CULOSS_TEST_FIELD(loss), &k.make(kReal<T>, 1, 1), &k.make(kReal<T>, 1, kRows));
+  k.output(CULOSS_TEST_FIELD(grad_p), k.matrix(kRows, kCols));
+  k.output(CULOSS_TEST_FIELD(grad_q), k.matrix(kRows, kCols));
+  k.shared_fields(kRows);
+  k.field(CULOSS_TEST_FIELD(p_input), int{CULOSS_KL_LOG_PROBABILITIES});
+  k.field(CULOSS_TEST_FIELD(q_input), int{CULOSS_KL_LOG_PROBABILITIES});
+  k.field(CULOSS_TEST_FIELD(direction), int{CULOSS_KL_REVERSE});
+  k.field(CULOSS_TEST_FIELD(mean_elements), 1);
+  k.run(
+      [&](const auto& where, const outputs& o, const auto& how) {
+        return culoss::kl_divergence(where, as<input_of<T>>(a), as<input_of<T>>(b), o, how);
+      },
+      each);
+}
+
+template <class T>
 void call_rows(place& p, bool each) {
   call_softmax<T>(p, each);
   call_softmax_focal<T, culoss::matrix>(p, each);
@@ -181,6 +206,7 @@ void call_rows(place& p, bool each) {
   call_nll<T>(p, each);
   call_smooth_labels<T>(p, each);
   call_entropy<T>(p, each);
+  call_kl_divergence<T>(p, each);
 }
 
 }  // namespace culoss_test::c_interface

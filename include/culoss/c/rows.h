@@ -164,6 +164,42 @@ CULOSS_API culoss_status culoss_entropy(const culoss_execution* execution,
                                         const culoss_entropy_outputs* outputs,
                                         const culoss_entropy_options* options);
 
+// ---- Kullback-Leibler divergence ----
+
+typedef int32_t culoss_kl_input;
+enum { CULOSS_KL_PROBABILITIES = 0, CULOSS_KL_LOG_PROBABILITIES = 1 };
+typedef int32_t culoss_kl_direction;
+enum { CULOSS_KL_FORWARD = 0, CULOSS_KL_REVERSE = 1 };
+
+typedef struct {
+  uint64_t size;
+  culoss_reduction reduction;
+  culoss_kl_input p_input;
+  culoss_kl_input q_input;
+  culoss_kl_direction direction;
+  culoss_const_vector row_weights;
+  culoss_scalar normalizer;
+  culoss_scalar upstream;
+  culoss_const_vector upstream_rows;
+  culoss_empty_batch empty;
+  int32_t mean_elements;
+} culoss_kl_divergence_options;
+CULOSS_API culoss_status culoss_kl_divergence_options_init(culoss_kl_divergence_options* options,
+                                                           uint64_t size);
+
+typedef struct {
+  uint64_t size;
+  culoss_vector loss;
+  culoss_matrix grad_p;
+  culoss_matrix grad_q;
+} culoss_kl_divergence_outputs;
+
+CULOSS_API uint64_t culoss_kl_divergence_workspace_bytes(int64_t rows, int64_t cols);
+CULOSS_API culoss_status culoss_kl_divergence(const culoss_execution* execution,
+                                              culoss_const_matrix p, culoss_const_matrix q,
+                                              const culoss_kl_divergence_outputs* outputs,
+                                              const culoss_kl_divergence_options* options);
+
 #ifdef __cplusplus
 }
 #endif
