@@ -86,7 +86,7 @@ struct binary_cross_entropy_probabilities_outputs {
 // elements.
 CULOSS_API std::size_t binary_cross_entropy_workspace_bytes(std::int64_t rows,
                                                             std::int64_t cols) noexcept;
-
+// Of logits.
 CULOSS_API status binary_cross_entropy(const cuda&, matrix<const float> logits,
                                        matrix<const float> targets,
                                        const binary_cross_entropy_outputs<float>&,
@@ -115,7 +115,7 @@ CULOSS_API status binary_cross_entropy(const cpu&, matrix<const double> logits,
                                        matrix<const double> targets,
                                        const binary_cross_entropy_outputs<double>&,
                                        const binary_cross_entropy_options& = {}) noexcept;
-
+// Of probabilities.
 CULOSS_API status binary_cross_entropy_probabilities(
     const cuda&, matrix<const float> probabilities, matrix<const float> targets,
     const binary_cross_entropy_probabilities_outputs<float>&,

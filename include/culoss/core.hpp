@@ -48,9 +48,9 @@ class [[nodiscard]] status {
   status() noexcept = default;
   CULOSS_API status(status_code code, const char* message) noexcept;  // cuts an overlong message
 
-  bool ok() const noexcept { return code_ == status_code::success; }
-  status_code code() const noexcept { return code_; }
-  const char* message() const noexcept { return message_; }
+  bool ok() const noexcept { return code_ == status_code::success; }  // nothing went wrong
+  status_code code() const noexcept { return code_; }                 // what kind of failure it is
+  const char* message() const noexcept { return message_; }           // empty after a success
 
  private:
   status_code code_ = status_code::success;
@@ -73,7 +73,7 @@ struct vector {
   template <class U>
   requires std::same_as<const U, T>
   constexpr vector(vector<U> v) noexcept : data(v.data), size(v.size) {}
-
+  // Whether it is not given.
   constexpr bool empty() const noexcept { return data == nullptr && size == 0; }
 };
 
@@ -94,7 +94,7 @@ struct matrix {
   template <class U>
   requires std::same_as<const U, T>
   constexpr matrix(matrix<U> m) noexcept : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld) {}
-
+  // Whether it is not given.
   constexpr bool empty() const noexcept { return data == nullptr && rows == 0 && cols == 0; }
 };
 
@@ -116,7 +116,7 @@ struct strided_logits {
   requires std::same_as<const U, T>
   constexpr strided_logits(strided_logits<U> s) noexcept
       : data(s.data), n(s.n), classes(s.classes), inner(s.inner) {}
-
+  // Whether it is not given.
   constexpr bool empty() const noexcept {
     return data == nullptr && n == 0 && classes == 0 && inner == 0;
   }
@@ -137,7 +137,7 @@ struct gradient_matrix {
   constexpr gradient_matrix(matrix<float> m) noexcept
       requires(std::same_as<T, half> || std::same_as<T, bf16>)
       : data(m.data), rows(m.rows), cols(m.cols), ld(m.ld), wide(true) {}
-
+  // Whether it is not given.
   constexpr bool empty() const noexcept { return data == nullptr && rows == 0 && cols == 0; }
 };
 
@@ -166,10 +166,10 @@ class scalar {
   constexpr scalar(std::integral auto value) noexcept : scalar(static_cast<float>(value)) {}
   constexpr scalar(const float* device) noexcept : device_(device), kind_(kind::device) {}
 
-  constexpr bool given() const noexcept { return kind_ != kind::absent; }
-  constexpr bool on_device() const noexcept { return kind_ == kind::device; }
-  constexpr float value() const noexcept { return value_; }
-  constexpr const float* device() const noexcept { return device_; }
+  constexpr bool given() const noexcept { return kind_ != kind::absent; }  // whether there is one
+  constexpr bool on_device() const noexcept { return kind_ == kind::device; }  // read on the device
+  constexpr float value() const noexcept { return value_; }                    // if it is known
+  constexpr const float* device() const noexcept { return device_; }           // if it is not
 
  private:
   enum class kind : std::uint8_t { absent, value, device };

@@ -167,7 +167,7 @@ struct cross_entropy_soft_backward_outputs {
 // Scratch that one call on `cuda` needs at most, forward or backward. O(N) bytes; of strided_logits
 // N is n * inner.
 CULOSS_API std::size_t cross_entropy_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Against class labels.
 CULOSS_API status cross_entropy(const cuda&, matrix<const float> logits, label_view labels,
                                 const cross_entropy_outputs<float>&,
                                 const cross_entropy_options& = {}) noexcept;

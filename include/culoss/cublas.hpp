@@ -36,7 +36,7 @@ class cublas {
   CULOSS_API status borrow(cublasContext* handle, workspace pinned = {}) noexcept;
 
   cublasContext* handle() const noexcept { return handle_; }  // null before create() or borrow()
-  workspace pinned() const noexcept { return pinned_; }
+  workspace pinned() const noexcept { return pinned_; }       // likewise
 
  private:
   void release() noexcept;

@@ -71,7 +71,7 @@ struct entropy_outputs {
 
 // Scratch that one call on `cuda` needs at most. O(N) bytes.
 CULOSS_API std::size_t entropy_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Of each row, of probabilities or of logits.
 CULOSS_API status entropy(const cuda&, matrix<const float> input, const entropy_outputs<float>&,
                           const entropy_options& = {}) noexcept;
 CULOSS_API status entropy(const cuda&, matrix<const half> input, const entropy_outputs<half>&,
@@ -113,7 +113,7 @@ struct kl_divergence_outputs {
 
 // Scratch that one call on `cuda` needs at most. O(N) bytes.
 CULOSS_API std::size_t kl_divergence_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Between row i of p and row i of q.
 CULOSS_API status kl_divergence(const cuda&, matrix<const float> p, matrix<const float> q,
                                 const kl_divergence_outputs<float>&,
                                 const kl_divergence_options& = {}) noexcept;

@@ -84,7 +84,7 @@ struct softmax_focal_backward_outputs {
 
 // Scratch that one call on `cuda` needs at most, forward or backward. O(rows) bytes.
 CULOSS_API std::size_t softmax_focal_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Against class labels.
 CULOSS_API status softmax_focal(const cuda&, matrix<const float> logits, label_view labels,
                                 const softmax_focal_outputs<float>&,
                                 const softmax_focal_options& = {}) noexcept;
@@ -239,7 +239,7 @@ struct sigmoid_focal_label_outputs {
 
 // Scratch that one call on `cuda` needs at most: some 16 bytes for every few thousand elements.
 CULOSS_API std::size_t sigmoid_focal_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Against a target for each element.
 CULOSS_API status sigmoid_focal(const cuda&, matrix<const float> logits,
                                 matrix<const float> targets, const sigmoid_focal_outputs<float>&,
                                 const sigmoid_focal_options& = {}) noexcept;

@@ -179,10 +179,10 @@ struct similarity_shape {
   bool negative_gradients = false;                    // of the negatives
   similarity_plan plan = similarity_plan::automatic;  // as in the options of the call
 };
-
+// For one call of info_nce; or of clip, with images as the queries and texts as the keys.
 CULOSS_API similarity_workspace info_nce_workspace(const similarity_shape&) noexcept;
-CULOSS_API similarity_workspace clip_workspace(const similarity_shape&) noexcept;
-
+CULOSS_API similarity_workspace clip_workspace(const similarity_shape&) noexcept;  // likewise
+// Empty negatives: none. Without row_negatives: no row has any of its own.
 CULOSS_API status info_nce(const cuda&, matrix<const float> queries, matrix<const float> keys,
                            matrix<const float> negatives, const info_nce_outputs<float>&,
                            const info_nce_options&) noexcept;
@@ -225,7 +225,7 @@ CULOSS_API status info_nce(const cpu&, matrix<const double> queries, matrix<cons
 CULOSS_API status info_nce(const cpu&, matrix<const double> queries, matrix<const double> keys,
                            matrix<const double> negatives, matrix<const double> row_negatives,
                            const info_nce_outputs<double>&, const info_nce_options&) noexcept;
-
+// Image i and text i are a pair.
 CULOSS_API status clip(const cuda&, matrix<const float> images, matrix<const float> texts,
                        const clip_outputs<float>&, const clip_options&) noexcept;
 CULOSS_API status clip(const cuda&, matrix<const half> images, matrix<const half> texts,

@@ -107,7 +107,7 @@ struct linear_cross_entropy_plan {
   std::int64_t best_rows = 0;
 };
 CULOSS_API linear_cross_entropy_plan
-linear_cross_entropy_workspace(const linear_cross_entropy_shape&) noexcept;
+linear_cross_entropy_workspace(const linear_cross_entropy_shape&) noexcept;  // for one call
 
 // An empty bias: none.
 CULOSS_API status linear_cross_entropy(const cuda&, matrix<const float> hidden,

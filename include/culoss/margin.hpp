@@ -81,7 +81,7 @@ struct margin_outputs {
 // Scratch that one call on `cuda`, of either, needs at most: some 16 bytes for every few thousand
 // elements.
 CULOSS_API std::size_t margin_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Against y in a matrix.
 CULOSS_API status hinge(const cuda&, matrix<const float> scores, matrix<const float> targets,
                         const margin_outputs<float>&, const hinge_options& = {}) noexcept;
 CULOSS_API status hinge(const cuda&, matrix<const half> scores, matrix<const half> targets,
@@ -96,7 +96,7 @@ CULOSS_API status hinge(const cpu&, matrix<const bf16> scores, matrix<const bf16
                         const margin_outputs<bf16>&, const hinge_options& = {}) noexcept;
 CULOSS_API status hinge(const cpu&, matrix<const double> scores, matrix<const double> targets,
                         const margin_outputs<double>&, const hinge_options& = {}) noexcept;
-
+// Against labels: one class against the rest.
 CULOSS_API status hinge(const cuda&, matrix<const float> scores, label_view labels,
                         const margin_outputs<float>&, const hinge_options& = {}) noexcept;
 CULOSS_API status hinge(const cuda&, matrix<const half> scores, label_view labels,
@@ -111,7 +111,7 @@ CULOSS_API status hinge(const cpu&, matrix<const bf16> scores, label_view labels
                         const margin_outputs<bf16>&, const hinge_options& = {}) noexcept;
 CULOSS_API status hinge(const cpu&, matrix<const double> scores, label_view labels,
                         const margin_outputs<double>&, const hinge_options& = {}) noexcept;
-
+// Against y in a matrix.
 CULOSS_API status soft_margin(const cuda&, matrix<const float> scores, matrix<const float> targets,
                               const margin_outputs<float>&,
                               const soft_margin_options& = {}) noexcept;
@@ -133,7 +133,7 @@ CULOSS_API status soft_margin(const cpu&, matrix<const bf16> scores, matrix<cons
 CULOSS_API status soft_margin(const cpu&, matrix<const double> scores, matrix<const double> targets,
                               const margin_outputs<double>&,
                               const soft_margin_options& = {}) noexcept;
-
+// Against labels: one class against the rest.
 CULOSS_API status soft_margin(const cuda&, matrix<const float> scores, label_view labels,
                               const margin_outputs<float>&,
                               const soft_margin_options& = {}) noexcept;

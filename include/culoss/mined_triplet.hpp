@@ -95,8 +95,8 @@ struct mined_triplet_workspace_bytes {
   std::size_t least = 0, best = 0;
 };
 CULOSS_API mined_triplet_workspace_bytes
-mined_triplet_workspace(const mined_triplet_shape&) noexcept;
-
+mined_triplet_workspace(const mined_triplet_shape&) noexcept;  // for one call
+// Rows with equal labels are positives of each other.
 CULOSS_API status mined_triplet(const cuda&, matrix<const float> embeddings, label_view labels,
                                 const mined_triplet_outputs<float>&,
                                 const mined_triplet_options&) noexcept;

@@ -57,7 +57,7 @@ struct nll_outputs {
 
 // Scratch that one call on `cuda` needs at most. O(N) bytes.
 CULOSS_API std::size_t nll_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Of probabilities or log-probabilities against class labels.
 CULOSS_API status nll(const cuda&, matrix<const float> input, label_view labels,
                       const nll_outputs<float>&, const nll_options& = {}) noexcept;
 CULOSS_API status nll(const cuda&, matrix<const half> input, label_view labels,

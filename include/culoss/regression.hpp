@@ -100,7 +100,7 @@ struct regression_outputs {
 
 // Scratch that one call on `cuda` needs at most: some 16 bytes for every few thousand elements.
 CULOSS_API std::size_t regression_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Squared error.
 CULOSS_API status mse(const cuda&, matrix<const float> predictions, matrix<const float> targets,
                       const regression_outputs<float>&, const regression_options& = {}) noexcept;
 CULOSS_API status mse(const cuda&, matrix<const half> predictions, matrix<const half> targets,
@@ -115,7 +115,7 @@ CULOSS_API status mse(const cpu&, matrix<const bf16> predictions, matrix<const b
                       const regression_outputs<bf16>&, const regression_options& = {}) noexcept;
 CULOSS_API status mse(const cpu&, matrix<const double> predictions, matrix<const double> targets,
                       const regression_outputs<double>&, const regression_options& = {}) noexcept;
-
+// Absolute error.
 CULOSS_API status mae(const cuda&, matrix<const float> predictions, matrix<const float> targets,
                       const regression_outputs<float>&, const regression_options& = {}) noexcept;
 CULOSS_API status mae(const cuda&, matrix<const half> predictions, matrix<const half> targets,
@@ -130,7 +130,7 @@ CULOSS_API status mae(const cpu&, matrix<const bf16> predictions, matrix<const b
                       const regression_outputs<bf16>&, const regression_options& = {}) noexcept;
 CULOSS_API status mae(const cpu&, matrix<const double> predictions, matrix<const double> targets,
                       const regression_outputs<double>&, const regression_options& = {}) noexcept;
-
+// Squared up to delta, absolute from there on.
 CULOSS_API status huber(const cuda&, matrix<const float> predictions, matrix<const float> targets,
                         const regression_outputs<float>&, const huber_options& = {}) noexcept;
 CULOSS_API status huber(const cuda&, matrix<const half> predictions, matrix<const half> targets,
@@ -145,7 +145,7 @@ CULOSS_API status huber(const cpu&, matrix<const bf16> predictions, matrix<const
                         const regression_outputs<bf16>&, const huber_options& = {}) noexcept;
 CULOSS_API status huber(const cpu&, matrix<const double> predictions, matrix<const double> targets,
                         const regression_outputs<double>&, const huber_options& = {}) noexcept;
-
+// Squared up to beta, absolute from there on; its slope ends at 1.
 CULOSS_API status smooth_l1(const cuda&, matrix<const float> predictions,
                             matrix<const float> targets, const regression_outputs<float>&,
                             const smooth_l1_options& = {}) noexcept;

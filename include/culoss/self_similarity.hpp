@@ -103,10 +103,10 @@ struct self_similarity_shape {
   int element_bytes = 2;  // of the embeddings
   bool gradients = true;  // of the embeddings
 };
-
+// For one call of nt_xent, and for one of sup_con.
 CULOSS_API similarity_workspace nt_xent_workspace(const self_similarity_shape&) noexcept;
 CULOSS_API similarity_workspace sup_con_workspace(const self_similarity_shape&) noexcept;
-
+// Rows i and i + N are two views of one item.
 CULOSS_API status nt_xent(const cuda&, matrix<const float> embeddings,
                           const nt_xent_outputs<float>&, const nt_xent_options&) noexcept;
 CULOSS_API status nt_xent(const cuda&, matrix<const half> embeddings, const nt_xent_outputs<half>&,
@@ -121,7 +121,7 @@ CULOSS_API status nt_xent(const cpu&, matrix<const bf16> embeddings, const nt_xe
                           const nt_xent_options&) noexcept;
 CULOSS_API status nt_xent(const cpu&, matrix<const double> embeddings,
                           const nt_xent_outputs<double>&, const nt_xent_options&) noexcept;
-
+// Rows with equal labels are positives of each other.
 CULOSS_API status sup_con(const cuda&, matrix<const float> embeddings, label_view labels,
                           const sup_con_outputs<float>&, const sup_con_options&) noexcept;
 CULOSS_API status sup_con(const cuda&, matrix<const half> embeddings, label_view labels,

@@ -89,7 +89,7 @@ struct siglip_outputs {
 // Of images as the queries, texts as the keys, and no negatives. Every size has the one plan; more
 // bytes make larger tiles.
 CULOSS_API similarity_workspace siglip_workspace(const similarity_shape&) noexcept;
-
+// A decision for each image and text.
 CULOSS_API status siglip(const cuda&, matrix<const float> images, matrix<const float> texts,
                          const siglip_outputs<float>&, const siglip_options&) noexcept;
 CULOSS_API status siglip(const cuda&, matrix<const half> images, matrix<const half> texts,

@@ -99,11 +99,13 @@ typedef struct {
   culoss_scalar_kind kind;
 } culoss_scalar;
 
+// A number that is known now.
 static inline culoss_scalar culoss_value(float value) {
   culoss_scalar s = {NULL, 0.0f, CULOSS_SCALAR_VALUE};
   s.value = value;
   return s;
 }
+// One that stands in the memory of the execution space.
 static inline culoss_scalar culoss_at(const float* device) {
   culoss_scalar s = {NULL, 0.0f, CULOSS_SCALAR_DEVICE};
   s.device = device;
@@ -151,9 +153,9 @@ typedef struct {
   culoss_cublas* blas;
 } culoss_execution;
 
-// Makes a handle for the current device (synchronizes), or one that borrows the caller's, with
-// device memory for its workspace or null. *made is null after a failure.
+// Makes a handle for the current device (synchronizes). *made is null after a failure.
 CULOSS_API culoss_status culoss_cublas_create(culoss_cublas** made);
+// Makes one that borrows the caller's, with device memory for its workspace or null. Likewise.
 CULOSS_API culoss_status culoss_cublas_borrow(struct cublasContext* handle, void* workspace,
                                               uint64_t workspace_bytes, culoss_cublas** made);
 // Null does nothing. The work that uses it must be done.
