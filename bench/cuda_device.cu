@@ -128,7 +128,7 @@ device_description describe() {
 
 class cuda_device final : public device {
  public:
-  cuda_device() : device(describe()) {
+  explicit cuda_device(culoss::row_kernels rows) : device(describe()), row_kernels_(rows) {
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
     const status s = blas_.create();
     if (!s.ok()) throw std::runtime_error(s.message());
@@ -139,7 +139,9 @@ class cuda_device final : public device {
     static_cast<void>(cudaStreamDestroy(stream_));
   }
 
-  std::variant<cpu, cuda> where() override { return cuda{.stream = stream_, .blas = &blas_}; }
+  std::variant<cpu, cuda> where() override {
+    return cuda{.stream = stream_, .blas = &blas_, .row_kernels = row_kernels_};
+  }
 
   void* allocate(std::size_t bytes) override {
     void* data = nullptr;
@@ -277,6 +279,7 @@ class cuda_device final : public device {
   }
   void wait() { check(cudaStreamSynchronize(stream_), "cudaStreamSynchronize"); }
 
+  culoss::row_kernels row_kernels_;
   cudaStream_t stream_ = nullptr;
   cublas blas_;
   std::unique_ptr<yardstick_blas> yardstick_blas_;
@@ -284,10 +287,10 @@ class cuda_device final : public device {
 
 }  // namespace
 
-std::unique_ptr<device> open_cuda() {
+std::unique_ptr<device> open_cuda(row_kernels rows) {
   int count = 0;
   if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) return nullptr;
-  return std::make_unique<cuda_device>();
+  return std::make_unique<cuda_device>(rows);
 }
 
 }  // namespace culoss::bench

@@ -69,7 +69,8 @@ class device {
 };
 
 std::unique_ptr<device> open_cpu();
-std::unique_ptr<device> open_cuda();  // null where there is no CUDA device, or no CUDA in the build
+// Null where there is no CUDA device, or no CUDA in the build.
+std::unique_ptr<device> open_cuda(row_kernels);
 
 // Device memory that is released at the end.
 class buffer {

@@ -5,9 +5,10 @@
 // is the reference.
 //
 //   sweep [--long] [--filter REGEX] [--seconds S] [--out DIR] [--json] [--commit ID]
-//         [--smoke] and the options of Google Benchmark
+//         [--pipelined] [--smoke] and the options of Google Benchmark
 //
 // --json writes the results to the standard output as well, and the table to standard error.
+// --pipelined runs row losses by the kernels of that name where there are any.
 // --smoke calls and checks small rows of every function and times nothing.
 // Ends with 1 where a row was wrong or failed, with 2 where it was called wrongly.
 #include <benchmark/benchmark.h>
@@ -35,12 +36,13 @@ struct arguments {
   std::string filter = ".", out = "build/bench-results", commit = "unknown";
   double seconds = 0;  // 0: the form's own
   bool json = false;
+  culoss::row_kernels row_kernels = culoss::row_kernels::proven;
 };
 
 [[noreturn]] void usage(const std::string& why) {
   std::fprintf(stderr,
                "sweep: %s\nusage: sweep [--long] [--filter REGEX] [--seconds S] [--out DIR] "
-               "[--json] [--commit ID] [--smoke]\n",
+               "[--json] [--commit ID] [--pipelined] [--smoke]\n",
                why.c_str());
   std::exit(2);
 }
@@ -57,6 +59,8 @@ arguments parse(int argc, char** argv) {
       a.form = form::full;
     } else if (option == "--json") {
       a.json = true;
+    } else if (option == "--pipelined") {
+      a.row_kernels = culoss::row_kernels::pipelined;
     } else if (option == "--smoke") {
       a.form = form::smoke;
     } else if (option == "--filter") {
@@ -153,14 +157,16 @@ int run(int argc, char** argv) {
   const arguments a = parse(argc, argv);
   std::FILE* const table = a.json ? stderr : stdout;
 
-  std::unique_ptr<device> on = open_cuda();
+  std::unique_ptr<device> on = open_cuda(a.row_kernels);
   if (on == nullptr) on = open_cpu();
-  run_description description{.device = on->description(),
-                              .form = a.form == form::smoke  ? "smoke"
-                                      : a.form == form::full ? "long"
-                                                             : "standard",
-                              .commit = a.commit,
-                              .date = now()};
+  run_description description{
+      .device = on->description(),
+      .form = a.form == form::smoke  ? "smoke"
+              : a.form == form::full ? "long"
+                                     : "standard",
+      .commit = a.commit,
+      .row_kernels = a.row_kernels == culoss::row_kernels::pipelined ? "pipelined" : "proven",
+      .date = now()};
   if (description.device.cuda) {
     std::fprintf(table, "culoss on %s\n", description.device.name.c_str());
   } else {

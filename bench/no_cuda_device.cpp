@@ -3,6 +3,6 @@
 
 namespace culoss::bench {
 
-std::unique_ptr<device> open_cuda() { return nullptr; }
+std::unique_ptr<device> open_cuda(row_kernels) { return nullptr; }
 
 }  // namespace culoss::bench

@@ -128,7 +128,8 @@ void write_json(std::ostream& to, const run_description& run,
      << (run.device.cuda ? "cuda" : "cpu") << "\",\n  \"driver\": " << quoted(run.device.driver)
      << ",\n  \"runtime\": " << quoted(run.device.runtime) << ",\n  \"clocks\": \"as found\""
      << ",\n  \"cache_bytes\": " << run.device.cache_bytes << ",\n  \"date\": " << quoted(run.date)
-     << ",\n  \"commit\": " << quoted(run.commit) << ",\n  \"form\": " << quoted(run.form)
+     << ",\n  \"commit\": " << quoted(run.commit)
+     << ",\n  \"row_kernels\": " << quoted(run.row_kernels) << ",\n  \"form\": " << quoted(run.form)
      << ",\n  \"rows_without_memory\": " << run.left_out
      << ",\n  \"rows_without_time\": " << run.out_of_time << ",\n  \"rows\": [";
   const char* separator = "\n";

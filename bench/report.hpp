@@ -11,7 +11,7 @@ namespace culoss::bench {
 
 struct run_description {
   device_description device;
-  std::string form, commit, date;
+  std::string form, commit, row_kernels, date;
   int left_out = 0;     // rows that do not fit the memory
   int out_of_time = 0;  // rows that the time did not suffice for
 };

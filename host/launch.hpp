@@ -25,6 +25,7 @@ struct device_context {
   const char* function = "";
   cudaStream_t stream = nullptr;
   int capability = 0;  // 90 for 9.0
+  culoss::row_kernels row_kernels = culoss::row_kernels::proven;
 };
 
 // Checks that the stream belongs to the current device.
@@ -48,7 +49,7 @@ inline status open(const char* function, const cuda& where, device_context& cont
   if (!s.ok()) return s;
   s = checked(function, "cudaDeviceGetAttribute",
               cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, current));
-  context = {function, where.stream, 10 * major + minor};
+  context = {function, where.stream, 10 * major + minor, where.row_kernels};
   return s;
 }
 

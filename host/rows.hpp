@@ -6,6 +6,7 @@
 #include "kernels/divisor.cuh"
 #include "kernels/labels.cuh"
 #include "kernels/reduce.cuh"
+#include "kernels/row_ring.cuh"
 #include "kernels/row_softmax.cuh"
 #include "kernels/row_strided.cuh"
 
@@ -58,6 +59,27 @@ inline status check_width(const device_context& context, const char* name,
                  static_cast<long long>(kMost));
 }
 
+// By as many blocks as the device holds.
+template <class Policy>
+status launch_ring(const device_context& context, const ring_plan& plan,
+                   const typename Policy::arguments& a) noexcept {
+  int device = 0, multiprocessors = 0;
+  status s = checked(context.function, "cudaGetDevice", cudaGetDevice(&device));
+  if (!s.ok()) return s;
+  s = checked(context.function, "cudaDeviceGetAttribute",
+              cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  if (!s.ok()) return s;
+  const long long resident = static_cast<long long>(plan.blocks) * multiprocessors;
+  const long long blocks = a.rows < resident ? a.rows : resident;
+  const dynamic_shared shared{plan.shared_bytes, kRingSharedLimit};
+  const auto run = [&](auto kernel) noexcept {
+    return launch(context, kernel, blocks, plan.threads + 32, shared, a, plan.slots,
+                  plan.packs_of_slot);
+  };
+  if (plan.threads == 128) return run(kernels::rows_by_ring<Policy, 128>);
+  return run(kernels::rows_by_ring<Policy, 512>);
+}
+
 template <class Policy>
 status launch_rows(const device_context& context, const typename Policy::arguments& a) noexcept {
   using T = typename Policy::value;
@@ -68,6 +90,11 @@ status launch_rows(const device_context& context, const typename Policy::argumen
   for (const auto& out : a.out) writes = writes || out.data != nullptr;
   const row_plan plan =
       plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
+  if constexpr (requires { requires Policy::kRing; }) {
+    const ring_plan ring = plan_ring(context.capability, a.cols, kBytes);
+    if (context.row_kernels == row_kernels::pipelined && writes && ring.slots > 0)
+      return launch_ring<Policy>(context, ring, a);
+  }
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
   const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};

@@ -70,6 +70,33 @@ constexpr row_plan plan_rows(int capability, std::int64_t cols, int element_byte
   return {row_kernel::two_reads, threads, 0, threads, 0};
 }
 
+// Rows of more than 4 KB that are written, on Hopper: through a ring of at least two in shared
+// memory.
+struct ring_plan {
+  int threads;  // of a block, without the warp that copies
+  int slots;    // 0: the row is too wide, or too narrow
+  int packs_of_slot;
+  int blocks;        // of a multiprocessor
+  int shared_bytes;  // dynamic shared memory of a block
+};
+constexpr std::int64_t kRingSharedLimit = 227 * 1024 - kRingStatic;  // of a block
+constexpr ring_plan plan_ring(int capability, std::int64_t cols, int element_bytes) {
+  constexpr std::int64_t kOfMultiprocessor = 228 * 1024, kReserved = 1024;  // of each block
+  const std::int64_t packs = packs_of(cols, element_bytes, true);
+  const std::int64_t room = packs_of(cols, element_bytes, false), bytes = room * kPackBytes;
+  if (capability != 90 || packs <= 32 * (kMaxLanePacks - 1)) return {};
+  const int threads = packs <= 1024 ? 128 : 512;
+  // As many blocks as have room for two rows each: what one computes hides where others wait.
+  for (int blocks = ring_blocks(threads); blocks > 0; --blocks) {
+    const std::int64_t most = kOfMultiprocessor / blocks - kReserved - kRingStatic;
+    const std::int64_t slots = (most < kRingSharedLimit ? most : kRingSharedLimit) / bytes;
+    if (slots < 2) continue;
+    const int used = slots < kRingSlots ? static_cast<int>(slots) : kRingSlots;
+    return {threads, used, static_cast<int>(room), blocks, static_cast<int>(used * bytes)};
+  }
+  return {};
+}
+
 // Rows that are written and that a block owns whatever their width.
 struct block_plan {
   int threads;

@@ -241,6 +241,8 @@ void validator::require(bool condition, const char* message) noexcept {
 }
 
 void validator::check(const cuda& where) noexcept {
+  require(where.row_kernels == row_kernels::proven || where.row_kernels == row_kernels::pipelined,
+          "row_kernels must be proven or pipelined");
   if (failed()) return;
   if (where.workspace.data == nullptr && where.workspace.bytes > 0) {
     result_ = failure(kInvalid, function_, "workspace.data is null, but workspace.bytes is %zu",

@@ -17,6 +17,12 @@ inline constexpr int kBatch = 4;  // packs folded into a state with one rescale,
 inline constexpr int kLaneThreads = 128;
 inline constexpr int kMaxLanePacks = 9;  // packs a lane keeps in registers, at most
 
+// Rows by way of a ring in shared memory
+inline constexpr int kRingSlots = 4;      // rows in it, at most
+inline constexpr int kRingStatic = 1024;  // static bytes of its own, at most
+// Blocks of a multiprocessor, at most, by their threads: as many as there are registers for.
+constexpr int ring_blocks(int threads) { return threads > 128 ? 2 : 6; }
+
 // Rows whose columns are not innermost
 inline constexpr int kStridedThreads = 256;
 inline constexpr int kStridedBatch = 8;        // columns folded into a state with one rescale

@@ -8,6 +8,7 @@
 //   rows_by_lanes<Policy, L, P>      L lanes of a warp a row, at most P packs a lane, in registers
 //   rows_by_block<Policy, N, true>   N threads a row, the row's raw packs in shared memory
 //   rows_by_block<Policy, N, false>  likewise, read again where it is written
+//   rows_by_ring<Policy, N>          see row_ring.cuh
 //   rows_elementwise<Policy>         no reduction: a warp for each kSpanPacks * 32 packs
 //
 // A Policy is built for one row by each thread that works on it, and has
@@ -23,6 +24,7 @@
 //   coefficients, finish(state)         what every element needs to know of its row
 //   write(state, coefficients)          the row's own outputs, by one thread
 //   zero(coefficients)                  whether the row's gradient is 0 whatever its elements
+//   kRing                       optional: true where rows_by_ring is built, too
 //   apply(coefficients, x, column)      replaces the elements x[i] by those of output i
 #pragma once
 

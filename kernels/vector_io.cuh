@@ -118,6 +118,7 @@ class row_view {
   __device__ int head() const { return head_; }
   __device__ bool whole(int first) const { return first >= 0 && first + kSize <= cols_; }
   __device__ int cols() const { return cols_; }
+  __device__ T* data() const { return data_; }
 
  protected:
   T* data_;

@@ -218,6 +218,18 @@ struct workspace {
 
 class cublas;  // cublas.hpp
 
+// Which kernels work on rows of logits, where there are several. They give the same bits.
+enum class row_kernels : int {
+  // Those that have passed the library's tests on devices of the architecture.
+  proven,
+  // On Hopper, for rows of more than 4 KB of which at least two fit into shared memory: the next
+  // rows are loaded and the last ones stored while one is computed. For softmax, log_softmax,
+  // cross_entropy and softmax_focal where they write a matrix, without options of their own for
+  // smoothing, softcap, arg-max, accuracy and entropy; all else runs as `proven`. Proven on the
+  // emulated device only, and not measured.
+  pipelined,
+};
+
 // Run on the CPU, from the textbook formula in double: the reference. Pointers are host pointers.
 // Rows run on `threads` threads (0: all cores); results do not depend on their number.
 struct cpu {
@@ -236,6 +248,7 @@ struct cuda {
   culoss::workspace workspace = {};
   fault_record* faults = nullptr;  // device memory, 8-byte aligned
   cublas* blas = nullptr;          // for the losses that need a matrix product; no other reads it
+  culoss::row_kernels row_kernels = culoss::row_kernels::proven;
 };
 
 // Decodes a record. On `cuda` it waits for the stream: the one function here that synchronizes.

@@ -68,6 +68,7 @@ struct cross_entropy_policy {
   static constexpr int kOutputs = 1;
   static constexpr bool kExtended = kWork != row_work::plain;
   static constexpr bool kFull = kWork == row_work::full;
+  static constexpr bool kRing = kWork == row_work::plain && std::is_same_v<T, R>;
   using arguments = cross_entropy_arguments<T, R>;
   // A label that is none of these columns: no pack of 16 bytes begins so far before the first.
   static constexpr int kElsewhere = -64;

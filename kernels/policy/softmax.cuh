@@ -11,6 +11,7 @@ struct softmax_policy {
   using value = T;
   static constexpr int kStreams = 1;
   static constexpr int kOutputs = 1;
+  static constexpr bool kRing = true;
 
   struct arguments {
     stream<T> in[1];

@@ -79,7 +79,7 @@ class softmax_invocation : public invocation {
     if constexpr (std::is_same_v<T, double>) {
       return {culoss::status_code::unsupported, "double is for the CPU"};
     } else {
-      return launch_on(culoss::cuda{.stream = how_.stream});
+      return launch_on(culoss::cuda{.stream = how_.stream, .row_kernels = how_.row_kernels});
     }
   }
 

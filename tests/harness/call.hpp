@@ -77,7 +77,8 @@ class loss_call : public invocation {
     } else {
       return call.launch_on(culoss::cuda{.stream = how_.stream,
                                          .workspace = {workspace_.data(), workspace_bytes_},
-                                         .faults = fault_record()});
+                                         .faults = fault_record(),
+                                         .row_kernels = how_.row_kernels});
     }
   }
 

@@ -43,6 +43,7 @@ struct execution {
   std::int64_t stagger = 0;    // elements by which each matrix is further off than the one before
   bool workspace = true;       // exactly as large as asked for, and poisoned; else none
   bool record_faults = false;  // hand over a fault record
+  culoss::row_kernels row_kernels = culoss::row_kernels::proven;
   CUstream_st* stream = nullptr;
   int threads = 0;  // on the CPU
 };

@@ -10,6 +10,7 @@ REDUCE = 'kernels/reduce.cuh'
 LABELS = 'kernels/labels.cuh'
 DIVISOR = 'kernels/divisor.cuh'
 ROWS = 'kernels/row_softmax.cuh'
+RING = 'kernels/row_ring.cuh'
 
 MUTANTS = [
     # The online state.
@@ -232,4 +233,37 @@ MUTANTS = [
            '    if (b > 0 && b * kLanes >= packs) break;\n', '', '',
            'such a batch holds kAbsent alone, which is the identity of every reduction: -inf adds '
            '2^-inf = 0 about an unchanged maximum, and 0 adds 0'),
+
+    # The ring in shared memory.
+    Mutant('ring-stores-unfenced', RING, 'a bulk store may not see what was just written',
+           '    fence_proxy();\n    __syncwarp();\n    if (lane == 0) arrive(&x.written[slot]);',
+           '    __syncwarp();\n    if (lane == 0) arrive(&x.written[slot]);'),
+    Mutant('ring-one-warp-unfenced', RING, 'likewise of one warp\'s columns',
+           '    fence_proxy();\n    __syncwarp();\n    if (lane == 0) arrive(&x.written[slot]);',
+           '    if (warp != 2) fence_proxy();\n    __syncwarp();\n'
+           '    if (lane == 0) arrive(&x.written[slot]);', 'row_ring.watch'),
+    Mutant('ring-stores-before-its-warp', RING, 'a slot is stored while lanes still write',
+           '    fence_proxy();\n    __syncwarp();\n    if (lane == 0) arrive(&x.written[slot]);',
+           '    fence_proxy();\n    if (lane == 0) arrive(&x.written[slot]);'),
+    Mutant('ring-ends-unfenced', RING, 'a bulk load may come before an ordinary write',
+           '    fence_proxy();  // before another row\'s bulk copy overwrites them\n', '',
+           'row_ring.watch', first='host/labeled_rows.cu'),
+    Mutant('ring-slot-not-drained', RING, 'a row is loaded over one that is still at work',
+           '          drain(slot, parity ^ 1);\n', '          if (slot != 1) drain(slot, parity ^ 1);\n'),
+    Mutant('ring-source-not-awaited', RING, 'a row is loaded over one that is being stored',
+           '      wait_stores_read<0>();\n', ''),
+    Mutant('ring-last-rows-not-stored', RING, 'what is in the ring at the end is dropped',
+           '    for (int i = 0; i < filled; ++i) {', '    for (int i = 0; i + 1 < filled; ++i) {'),
+    Mutant('ring-states-early', RING, 'states are merged before all warps have left theirs',
+           '      wait(&x.reduced, turn);\n', ''),
+    Mutant('ring-coefficients-early', RING, 'a warp does not wait for the coefficients',
+           '    wait(&x.finished, turn);\n', '    if (warp != 1) wait(&x.finished, turn);\n'),
+    Mutant('ring-ends-left-out', RING, 'the ends of some rows are what stood there before',
+           '    load_ends(r.first, reinterpret_cast<T*>(to));\n',
+           '    if (row % 3 != 0) load_ends(r.first, reinterpret_cast<T*>(to));\n'),
+    Mutant('ring-bulk-too-long', RING, 'the bulk copy runs over the end of the row',
+           '    count = (row.head() + row.cols()) / View::kSize - first;',
+           '    count = row.packs() - first;'),
+    Mutant('ring-stores-raw-rows', RING, 'a gradient that is off is overwritten by the logits',
+           'in_place && !zero ? 1 : 0', 'in_place ? 1 : 0', first='host/labeled_rows.cu'),
 ]

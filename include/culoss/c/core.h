@@ -141,7 +141,8 @@ struct CUstream_st;    // *cudaStream_t
 typedef int32_t culoss_device;
 enum { CULOSS_CPU = 1, CULOSS_CUDA = 2 };
 
-// Where to run: culoss::cpu reads `threads` and `faults`, culoss::cuda all but `threads`.
+// Where to run: culoss::cpu reads `threads` and `faults`, culoss::cuda all but `threads`; its
+// row_kernels are the proven ones.
 typedef struct {
   uint64_t size;
   culoss_device device;

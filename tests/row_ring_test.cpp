@@ -1,0 +1,283 @@
+// Rows by way of a ring in shared memory: the bits of the proven kernels whatever the width, the
+// alignment and the number of rows, each byte moved once, and in bulk what can be.
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <vector>
+
+#include "tests/cases/cross_entropy.hpp"
+#include "tests/cases/softmax.hpp"
+#include "tests/cases/softmax_focal.hpp"
+#include "tests/harness/bits.hpp"
+#include "tests/harness/check.hpp"
+#include "tests/harness/cuda.hpp"
+#include "tests/harness/recorded_work.hpp"
+
+namespace culoss_test {
+namespace {
+
+using culoss::row_kernels;
+using culoss::detail::plan_ring;
+
+// Where the matrices of a call begin, and how far their rows are apart.
+struct layout {
+  std::int64_t offset, padding, stagger;
+};
+constexpr layout kLayouts[] = {
+    {0, 0, 0},  // odd widths: each row begins elsewhere in its 16 bytes
+    {1, 0, 0},  //
+    {3, 5, 0},  //
+    {0, 3, 1},  // the gradient elsewhere than its row
+};
+
+class row_ring : public ::testing::Test {
+ protected:
+  void SetUp() override { CULOSS_NEEDS_CUDA(); }
+
+  static int multiprocessors() {
+    int device = 0, count = 0;
+    check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+    check_cuda(cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device),
+               "cudaDeviceGetAttribute");
+    return count;
+  }
+  // Of both block sizes, and of two, three and four rows in the ring; up to the widest.
+  static std::vector<std::int64_t> widths(element type) {
+    const std::int64_t scale = 4 / format_of(type).bytes;
+    std::vector<std::int64_t> all = {1152 * scale + 1, 4090 * scale + 1};
+    if (!reduced_run()) all.insert(all.end(), {6007 * scale, 14029 * scale + 1});
+    if (type == element::bfloat16) all.push_back(57841);
+    return all;
+  }
+  // So many that each block's ring is filled again and again, and the last ones are not alike.
+  static std::int64_t rows_of(element type, std::int64_t cols) {
+    const auto plan = plan_ring(90, cols, format_of(type).bytes);
+    EXPECT_GE(plan.slots, 2) << cols;
+    const std::int64_t blocks = plan.blocks * multiprocessors();
+    return blocks * (plan.slots + 1) + 3;
+  }
+  // With rows that are ignored, out of range, masked and not finite.
+  static problem with_special_rows(const loss_case& c, element type, std::int64_t rows,
+                                   std::int64_t cols, std::uint64_t seed) {
+    problem p = c.make({.type = type, .rows = rows, .cols = cols, .seed = seed});
+    for (std::int64_t i = 0; i < rows; ++i) {
+      if (i % 7 == 3) p.labels[static_cast<std::size_t>(i)] = -100;
+      if (i % 31 == 5) p.labels[static_cast<std::size_t>(i)] = cols;
+      if (i % 5 == 2) p.labels[static_cast<std::size_t>(i)] = i % 2 == 0 ? 0 : cols - 1;
+      if (i % 11 == 4) p.row(i)[i % cols] = std::numeric_limits<double>::quiet_NaN();
+      if (i % 13 == 6) std::fill_n(p.row(i), cols, -std::numeric_limits<double>::infinity());
+    }
+    return p;
+  }
+  static results must_run(const loss_case& c, const problem& p, const execution& how,
+                          bool by_ring) {
+    execution e = how;
+    e.row_kernels = by_ring ? row_kernels::pipelined : row_kernels::proven;
+    const recorded_work work;
+    results r = run(c, p, e);
+    EXPECT_TRUE(r.status.ok()) << r.status.message() << simt::last_report();
+    EXPECT_EQ(r.damage, "") << describe(c, p, how);
+    if (simt::present()) {
+      EXPECT_EQ(work.kernels("rows_by_ring"), by_ring ? 1 : 0) << describe(c, p, how);
+    }
+    return r;
+  }
+  static void expect_same_bits(const loss_case& c, const problem& p, const execution& how) {
+    const results ring = must_run(c, p, how, true), proven = must_run(c, p, how, false);
+    EXPECT_EQ(difference(ring.outputs, proven.outputs), "") << describe(c, p, how);
+    EXPECT_EQ(ring.faults.count, proven.faults.count) << describe(c, p, how);
+    EXPECT_EQ(ring.faults.first_row, proven.faults.first_row) << describe(c, p, how);
+  }
+};
+
+// The four functions that have it.
+std::vector<std::shared_ptr<const loss_case>> ring_cases() {
+  std::vector<std::shared_ptr<const loss_case>> list;
+  for (const auto& c : softmax_choices()) {
+    if (!c.backward() && c.temperature != 1) list.push_back(std::make_shared<softmax_case>(c));
+  }
+  cross_entropy_choice none = plain_cross_entropy();
+  none.more_outputs = false;
+  none.class_weights = none.row_weights = true;
+  none.reduction = culoss::reduction::none;
+  softmax_focal_choice focal;
+  focal.more_outputs = false;
+  list.push_back(std::make_shared<cross_entropy_case>(none));
+  list.push_back(std::make_shared<softmax_focal_case>(focal));
+  return list;
+}
+
+TEST_F(row_ring, has_the_bits_of_the_proven_kernels) {
+  const auto cases = ring_cases();
+  std::size_t turn = 0;
+  for (const element type : kDeviceElements) {
+    for (const std::int64_t cols : widths(type)) {
+      const std::int64_t rows = rows_of(type, cols);
+      for (const layout& l : kLayouts) {
+        if (cols > 20000 && l.offset != 3) continue;
+        const loss_case& c = *cases[++turn % cases.size()];
+        const problem p = with_special_rows(c, type, rows, cols, turn);
+        const execution how{.mode = l.stagger == 0 && turn % 2 == 0 ? mode::in_place : mode::fused,
+                            .offset = l.offset,
+                            .padding = l.padding,
+                            .stagger = l.stagger,
+                            .record_faults = true};
+        expect_same_bits(c, p, how);
+      }
+    }
+  }
+}
+
+// Each function with each mode and layout, of rows that are few.
+TEST_F(row_ring, has_the_bits_of_the_proven_kernels_for_every_function) {
+  std::uint64_t seed = 80;
+  for (const auto& c : ring_cases()) {
+    for (const mode m : c->modes()) {
+      if (!returns_gradient(m) || m == mode::backward || m == mode::split) continue;
+      for (const layout& l : kLayouts) {
+        const element type = kDeviceElements[++seed % std::size(kDeviceElements)];
+        const std::int64_t cols = widths(type)[0];
+        const problem p = with_special_rows(*c, type, seed % 3 == 0 ? 1 : 9, cols, seed);
+        expect_same_bits(
+            *c, p, {.mode = m, .offset = l.offset, .padding = l.padding, .stagger = l.stagger});
+      }
+    }
+  }
+}
+
+// A divisor of zero: the row is read for its loss, its gradient is zero whatever it holds.
+TEST_F(row_ring, has_the_bits_of_the_proven_kernels_where_gradients_are_off) {
+  cross_entropy_choice off = plain_cross_entropy();
+  off.more_outputs = false;
+  off.normalizer_source = source::device;
+  const cross_entropy_case c(off);
+  for (const element type : kDeviceElements) {
+    const std::int64_t cols = widths(type)[0];
+    problem p = with_special_rows(c, type, rows_of(type, cols), cols, 91);
+    p.normalizer = 0;
+    expect_same_bits(c, p, {.offset = 1});
+  }
+}
+
+TEST_F(row_ring, holds_under_every_schedule) {
+  if (!simt::present()) GTEST_SKIP() << "this device's schedule cannot be chosen";
+  const auto cases = ring_cases();
+  simt::settings settings = simt::get_settings();
+  std::size_t turn = 0;
+  for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
+                                     simt::schedule::random, simt::schedule::warp_priority}) {
+    for (int repeat = 0; repeat < (reduced_run() ? 1 : 3); ++repeat) {
+      settings.order = order;
+      ++settings.seed;
+      const simt::scoped_settings scope(settings);
+      const element type = kDeviceElements[++turn % std::size(kDeviceElements)];
+      const std::int64_t cols = widths(type)[0];
+      const loss_case& c = *cases[turn % cases.size()];
+      const layout& l = kLayouts[turn % std::size(kLayouts)];
+      const problem p = with_special_rows(c, type, rows_of(type, cols), cols, turn);
+      expect_same_bits(c, p, {.offset = l.offset, .padding = l.padding, .stagger = l.stagger});
+    }
+  }
+}
+
+// Each byte of a row that counts once each way, none of the others; in bulk all that lies in whole
+// packs.
+TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
+  if (!simt::watch::present()) GTEST_SKIP() << "nothing counts the bytes that this device moves";
+  const auto cases = ring_cases();
+  for (const element type : kDeviceElements) {
+    const std::int64_t bytes = format_of(type).bytes;
+    for (const std::int64_t cols : widths(type)) {
+      for (const layout& l : kLayouts) {
+        if (cols > 20000 && l.offset != 3) continue;
+        const loss_case& c = *cases[cases.size() - 2];
+        problem p = c.make({.type = type, .rows = 13, .cols = cols, .seed = 95});
+        for (std::size_t i = 0; i < p.labels.size(); ++i) p.labels[i] = i % 4 == 1 ? -100 : 5;
+        const execution how{.mode = mode::gradient,
+                            .offset = l.offset,
+                            .padding = l.padding,
+                            .stagger = l.stagger,
+                            .row_kernels = row_kernels::pipelined};
+        const std::unique_ptr<invocation> call = c.prepare(p, how);
+        synchronize(space::cuda);
+        simt::watch::reset();
+        EXPECT_TRUE(call->launch().ok());
+        synchronize(space::cuda);
+        std::uint64_t whole_bytes = 0;
+        for (const moved_array& a : call->moves()) {
+          const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
+          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), a.stores) << a.name;
+          if (a.stores == 0) {
+            EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), a.loads) << a.name;
+          }
+          if (a.name != "logits") continue;
+          for (std::int64_t i = 0; i < p.rows; ++i) {
+            if (i % 4 == 1) continue;
+            const auto begin = reinterpret_cast<std::uint64_t>(a.data) +
+                               static_cast<std::uint64_t>(i * (cols + l.padding) * bytes);
+            const std::uint64_t end = begin + static_cast<std::uint64_t>(cols * bytes);
+            whole_bytes += end / 16 * 16 - (begin + 15) / 16 * 16;
+          }
+        }
+        const simt::watch::traffic all = simt::watch::total();
+        EXPECT_GT(whole_bytes, 0u);
+        EXPECT_EQ(all.bulk_loaded, whole_bytes) << describe(c, p, how);
+        EXPECT_EQ(all.bulk_stored, l.stagger == 0 ? whole_bytes : 0) << describe(c, p, how);
+      }
+    }
+  }
+}
+
+// From 4 KB on, and as long as two rows fit.
+TEST(row_ring_plan, has_room_for_the_rows_it_takes) {
+  for (const int bytes : {2, 4}) {
+    std::int64_t widest = 0;
+    for (std::int64_t cols = 1; cols < 70000; ++cols) {
+      const auto plan = plan_ring(90, cols, bytes);
+      if (plan.slots == 0) continue;
+      widest = cols;
+      ASSERT_GT(cols * bytes, 4096);
+      ASSERT_GE(plan.slots, 2);
+      // A row that begins at the last element of its 16 bytes.
+      ASSERT_GE(plan.packs_of_slot * 16, (cols - 1) * bytes + 16) << cols;
+      ASSERT_EQ(plan.shared_bytes, plan.slots * plan.packs_of_slot * 16);
+      ASSERT_LE(plan.shared_bytes, culoss::detail::kRingSharedLimit);
+      ASSERT_LE(plan.blocks * (plan.shared_bytes + culoss::detail::kRingStatic + 1024), 228 * 1024);
+      ASSERT_LE(plan.blocks * (plan.threads + 32), 2048);
+    }
+    EXPECT_GT(widest * bytes, 112 * 1024);
+    EXPECT_EQ(plan_ring(80, widest, bytes).slots, 0);
+    EXPECT_EQ(plan_ring(90, 1 << 20, bytes).slots, 0);
+  }
+}
+
+TEST_F(row_ring, is_one_of_the_choices_there_are) {
+  const auto cases = ring_cases();
+  const problem p = cases[0]->make({.rows = 2, .cols = 2001, .seed = 97});
+  const culoss::status s = cases[0]->prepare(p, {.row_kernels = row_kernels{2}})->launch();
+  EXPECT_EQ(s.code(), culoss::status_code::invalid_argument);
+  EXPECT_NE(std::string(s.message()).find("row_kernels must be"), std::string::npos) << s.message();
+}
+
+TEST_F(row_ring, reports_calls_that_fail) {
+  if (!simt::present()) GTEST_SKIP() << "this device's calls cannot be made to fail";
+  const auto cases = ring_cases();
+  const problem p = cases[0]->make({.rows = 2, .cols = 2001, .seed = 96});
+  const std::unique_ptr<invocation> call =
+      cases[0]->prepare(p, {.row_kernels = row_kernels::pipelined});
+  int failures = 0;
+  for (std::uint64_t n = 1;; ++n) {
+    simt::fail_call(n, cudaErrorInvalidValue);
+    const culoss::status s = call->launch();
+    simt::fail_call(0, 0);
+    if (s.ok()) break;
+    EXPECT_EQ(s.code(), culoss::status_code::cuda_error) << s.message();
+    ASSERT_LT(++failures, 20);
+  }
+  EXPECT_GE(failures, 5);
+  synchronize(space::cuda);
+}
+
+}  // namespace
+}  // namespace culoss_test
