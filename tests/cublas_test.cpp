@@ -118,7 +118,7 @@ TEST_F(cublas, is_set_up_anew_by_each_call) {
     ASSERT_EQ(cublasSetStream(handle.get(), nullptr), CUBLAS_STATUS_SUCCESS);
     check_cuda(cudaMemset(memory.data(), 0, bytes), "cudaMemset");
     const std::uint64_t first = simt::call_count();
-    const similarity_results r = run(c.choice, c.numbers, {.stream = s.get(), .blas = &blas});
+    const results r = run(c.choice, c.numbers, {.stream = s.get(), .blas = &blas});
     EXPECT_EQ(complaint(r, c.wanted), "");
     cudaStream_t of_handle = nullptr;
     cublasMath_t math = CUBLAS_TF32_TENSOR_OP_MATH;

@@ -11,7 +11,7 @@ namespace {
 class info_nce_accuracy : public on_each_space {};
 
 TEST_P(info_nce_accuracy, holds_for_every_size) {
-  similarity_tally t;
+  tally t;
   constexpr std::int64_t kSizes[] = {1, 2, 3, 63, 64, 65, 127, 129};
   constexpr std::int64_t kDimensions[] = {1, 2, 16, 64, 96, 128, 384, 500};
   const std::size_t dimensions = reduced_run() ? 4 : std::size(kDimensions);
@@ -48,7 +48,7 @@ TEST_P(info_nce_accuracy, holds_for_every_size) {
 
 TEST_P(info_nce_accuracy, holds_for_large_sizes) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
-  similarity_tally t;
+  tally t;
   struct size {
     element type;
     bool symmetric;
@@ -80,7 +80,7 @@ TEST_P(info_nce_accuracy, holds_for_large_sizes) {
 enum variant { square, more_keys, keys_and_negatives, negatives_alone, positives_alone, pairs };
 
 TEST_P(info_nce_accuracy, holds_for_every_choice_of_options) {
-  similarity_tally t;
+  tally t;
   enum option {
     kVariant,
     kNormalize,
@@ -163,9 +163,9 @@ TEST_P(info_nce_accuracy, writes_gradients_in_float_and_in_the_type) {
       similarity_choice c{.symmetric = symmetric};
       const similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 40, .keys = 40, .dimension = 33});
-      const similarity_results same = run(c, p, {.where = GetParam()});
+      const results same = run(c, p, {.where = GetParam()});
       c.wide = true;
-      const similarity_results wide = run(c, p, {.where = GetParam()});
+      const results wide = run(c, p, {.where = GetParam()});
       ASSERT_TRUE(same.status.ok() && wide.status.ok());
       for (const char* name : {"grad_queries", "grad_keys"}) {
         for (std::size_t i = 0; i < wide[name].size(); ++i) {

@@ -104,7 +104,7 @@ training train(space where, element type, bool symmetric) {
     p.q = embed(a, t.w, kDimension);
     p.k = embed(b, t.w, kDimension);
     call->write(p);
-    const similarity_results r = call->read(call->launch());
+    const results r = call->read(call->launch());
     if (where == space::cuda && step % 20 == 0) {
       EXPECT_EQ(complaint(r, expect(c, p)), "") << "step " << step;
     } else {

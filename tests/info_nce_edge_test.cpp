@@ -74,7 +74,7 @@ TEST_P(info_nce_edge, equal_keys_give_log_m_and_no_gradient_of_the_query) {
     for (const element type : kDeviceElements) {
       const std::vector<double> ones(8 * 50, 1.0);
       const similarity_numbers p = numbers_of(type, 8, ones, ones, std::log(10.0));
-      const similarity_results r = run_here(of_each_row(symmetric), p);
+      const results r = run_here(of_each_row(symmetric), p);
       expect_near(r["loss"], std::log(50.0), expect(of_each_row(symmetric), p, GetParam())[0]);
       EXPECT_EQ(r["rows_counted"][0], 50);
       // Ties go to the lowest column, so only row 0 has its positive first.
@@ -90,7 +90,7 @@ TEST_P(info_nce_edge, orthonormal_rows_have_a_closed_form) {
       constexpr std::int64_t kRows = 40;
       const similarity_numbers p =
           numbers_of(element::float32, kRows, identity(kRows), identity(kRows), std::log(scale));
-      const similarity_results r = run_here(of_each_row(symmetric), p);
+      const results r = run_here(of_each_row(symmetric), p);
       const double given = std::exp(static_cast<double>(p.scale));
       // log(e^s + N - 1) - s, without its cancellation
       const double loss = std::log1p((kRows - 1) * std::exp(-given));
@@ -113,7 +113,7 @@ TEST_P(info_nce_edge, a_margin_has_a_closed_form_and_changes_no_count) {
           similarity_choice c = of_each_row(symmetric);
           c.normalize = normalize;
           c.margin = margin;
-          const similarity_results r = run_here(c, p);
+          const results r = run_here(c, p);
           const double scale = std::exp(static_cast<double>(p.scale));
           const double loss = std::log1p(49 * std::exp(scale * static_cast<double>(margin)));
           expect_near(r["loss"], loss, expect(c, p, GetParam())[0]);
@@ -148,7 +148,7 @@ TEST_P(info_nce_edge, a_margin_does_not_count_against_a_positive) {
 TEST_P(info_nce_edge, one_row_and_its_key_have_no_loss) {
   for (const bool symmetric : {false, true}) {
     const similarity_numbers p = numbers_of(element::float32, 3, {1, 2, 3}, {-1, 0.5, 2}, 0.5);
-    const similarity_results r = run_here(of_each_row(symmetric), p);
+    const results r = run_here(of_each_row(symmetric), p);
     EXPECT_EQ(r["loss"], std::vector<double>{0});
     EXPECT_THAT(r["grad_queries"], ::testing::Each(0.0));
     EXPECT_THAT(r["grad_keys"], ::testing::Each(0.0));
@@ -285,7 +285,7 @@ TEST_P(info_nce_edge, clip_is_symmetric) {
   similarity_numbers swapped = p;
   std::swap(swapped.q, swapped.k);
   const std::vector<expectation> wanted = expect(c, p, GetParam());
-  similarity_results r = run_here(c, swapped);
+  results r = run_here(c, swapped);
   for (output& o : r.outputs) {
     o.name = o.name == "grad_queries"      ? "grad_keys"
              : o.name == "grad_keys"       ? "grad_queries"
@@ -333,7 +333,7 @@ TEST_P(info_nce_edge, gradients_of_normalized_rows_are_orthogonal_to_them) {
   for (const bool symmetric : {false, true}) {
     const similarity_choice c = of_each_row(symmetric);
     const similarity_numbers p = make_similarity(c, {.rows = 50, .keys = 50, .dimension = 30});
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     const std::vector<expectation> wanted = expect(c, p, GetParam());
     for (const expectation& e : wanted) {
       if (e.name != "grad_queries" && e.name != "grad_keys") continue;
@@ -356,7 +356,7 @@ TEST_P(info_nce_edge, the_scales_gradient_is_that_of_the_queries_along_themselve
     similarity_choice c = of_each_row(symmetric);
     c.normalize = false;
     const similarity_numbers p = make_similarity(c, {.rows = 50, .keys = 50, .dimension = 30});
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     double along = 0, bound = 0;
     for (const expectation& e : expect(c, p, GetParam())) {
       if (e.name == "grad_scale") bound += e.bounds[0];
@@ -378,10 +378,10 @@ TEST_P(info_nce_edge, tf32_is_only_used_where_it_is_allowed) {
     similarity_choice c = of_each_row(symmetric);
     const similarity_numbers p = make_similarity(c, {.rows = 64, .keys = 64, .dimension = 64});
     const std::vector<expectation> wanted = expect(c, p);
-    const similarity_results exact = run_here(c, p);
+    const results exact = run_here(c, p);
     EXPECT_EQ(complaint(exact, wanted), "");
     c.allow_tf32 = true;
-    const similarity_results fast = run_here(c, p);
+    const results fast = run_here(c, p);
     EXPECT_NE(difference(exact.outputs, fast.outputs), "");
     for (const output& o : fast.outputs) {
       for (const expectation& e : wanted) {

@@ -23,8 +23,8 @@ class info_nce_kept : public ::testing::Test {
     c.plan = similarity_plan::kept;
     return c;
   }
-  static similarity_results run_whole(const similarity_choice& c, const similarity_numbers& p) {
-    similarity_results r = run(c, p);
+  static results run_whole(const similarity_choice& c, const similarity_numbers& p) {
+    results r = run(c, p);
     EXPECT_TRUE(r.status.ok()) << r.status.message();
     EXPECT_EQ(r.damage, "");
     return r;
@@ -33,7 +33,7 @@ class info_nce_kept : public ::testing::Test {
 
 // Rows around a warp's, a block's and two blocks'; columns around runs and chunks of columns.
 TEST_F(info_nce_kept, holds_for_every_size) {
-  similarity_tally t;
+  tally t;
   constexpr std::int64_t kRows[] = {1, 3, 4, 17, 33, 127, 129};
   constexpr std::int64_t kKeys[] = {1, 4, 7, 8, 9, 129, 255, 256, 257, 261, 513};
   std::uint64_t seed = 0;
@@ -66,7 +66,7 @@ TEST_F(info_nce_kept, holds_for_every_size) {
 }
 
 TEST_F(info_nce_kept, holds_for_every_choice_of_options) {
-  similarity_tally t;
+  tally t;
   enum { kVariant, kNormalize, kMasked, kWeights, kReduction, kUpstream, kNormalizer, kOutputs };
   enum variant { square, more_keys, keys_and_negatives, negatives_alone, positives_alone, pairs };
   enum { all, queries_alone, keys_alone, negatives_only, no_loss };
@@ -147,7 +147,7 @@ similarity_numbers opposed(element type, std::int64_t rows, double scale) {
 }
 
 TEST_F(info_nce_kept, columns_far_below_their_rows_keep_their_softmax) {
-  similarity_tally t;
+  tally t;
   for (const bool masked : {false, true}) {
     for (const element type : kNarrowElements) {
       for (const double scale : {20.0, 30.0, 50.0, 88.0, 100.0}) {
@@ -168,7 +168,7 @@ TEST_F(info_nce_kept, far_columns_have_gradients_to_lose) {
   for (const element type : kNarrowElements) {
     const similarity_choice c = kept(of_each_row(true));
     const similarity_numbers p = opposed(type, 37, 100);
-    const similarity_results r = run_whole(c, p);
+    const results r = run_whole(c, p);
     const std::vector<expectation> wanted = expect(c, p);
     double most = 0;
     for (const expectation& e : wanted) {
@@ -185,7 +185,7 @@ TEST_F(info_nce_kept, far_columns_have_gradients_to_lose) {
 // Chunks of one row at very different heights: each has a shift of its own, so that a column keeps
 // its digits beside others that lie far above it.
 TEST_F(info_nce_kept, chunks_of_columns_have_their_own_shifts) {
-  similarity_tally t;
+  tally t;
   for (const element type : kNarrowElements) {
     for (const bool symmetric : {false, true}) {
       similarity_choice c = kept(of_each_row(symmetric));
@@ -208,10 +208,10 @@ TEST_F(info_nce_kept, a_query_that_is_not_finite_spoils_what_depends_on_it) {
         c.normalize = normalize;
         similarity_numbers p = make_similarity(
             c, {.type = type, .rows = 40, .keys = 40, .negatives = 20, .dimension = 12});
-        const similarity_results clean = run_whole(c, p);
+        const results clean = run_whole(c, p);
         constexpr std::size_t kRow = 17;
         p.q[kRow * 12 + 5] = bad;
-        const similarity_results r = run_whole(c, p);
+        const results r = run_whole(c, p);
         for (const char* name : {"loss", "grad_queries"}) {
           const std::size_t width = r[name].size() / 40;
           for (std::size_t i = 0; i < r[name].size(); ++i) {
@@ -226,7 +226,7 @@ TEST_F(info_nce_kept, a_query_that_is_not_finite_spoils_what_depends_on_it) {
         c.symmetric = true;
         p.n.clear();
         p.negatives = 0;
-        const similarity_results both = run_whole(c, p);
+        const results both = run_whole(c, p);
         for (const char* name : {"loss", "grad_queries", "grad_keys", "grad_scale"}) {
           EXPECT_THAT(both[name], ::testing::Each(::testing::IsNan())) << name;
         }
@@ -241,10 +241,10 @@ TEST_F(info_nce_kept, a_key_that_is_not_finite_spoils_the_rows_that_see_it) {
     c.masked = true;
     similarity_numbers p =
         make_similarity(c, {.type = type, .rows = 40, .keys = 40, .dimension = 12});
-    const similarity_results clean = run_whole(c, p);
+    const results clean = run_whole(c, p);
     constexpr std::size_t kKey = 6;
     p.k[kKey * 12 + 3] = std::numeric_limits<double>::infinity();
-    const similarity_results r = run_whole(c, p);
+    const results r = run_whole(c, p);
     for (std::size_t i = 0; i < 40; ++i) {
       const bool sees = i == kKey || p.query_ids[i] != p.key_ids[kKey];
       EXPECT_TRUE(same_bits(r["loss"][i], sees ? std::nan("") : clean["loss"][i])) << i;
@@ -266,7 +266,7 @@ TEST_F(info_nce_kept, rows_without_negatives_and_divisors_of_zero_give_zeros) {
           make_similarity(c, {.type = element::bfloat16, .rows = 50, .keys = 50, .dimension = 8});
       for (auto* ids : {&p.query_ids, &p.key_ids}) std::fill(ids->begin(), ids->end(), -5);
       p.normalizer = 0;
-      const similarity_results r = run_whole(c, p);
+      const results r = run_whole(c, p);
       for (const output& o : r.outputs) {
         if (o.name.find("correct") == 0 || o.name == "rows_counted") continue;
         EXPECT_THAT(o.values, ::testing::Each(0.0)) << o.name;
@@ -278,7 +278,7 @@ TEST_F(info_nce_kept, rows_without_negatives_and_divisors_of_zero_give_zeros) {
 // Zero vectors, one row, and a batch that has converged: the positive's coefficient is that of the
 // other plans, to the bit.
 TEST_F(info_nce_kept, degenerate_and_converged_batches) {
-  similarity_tally t;
+  tally t;
   for (const element type : kNarrowElements) {
     for (const bool symmetric : {false, true}) {
       const similarity_choice c = kept(of_each_row(symmetric));
@@ -307,9 +307,9 @@ TEST_F(info_nce_kept, has_the_same_bits_for_every_workspace_of_a_plan) {
     const similarity_numbers p =
         make_similarity(c, {.type = element::bfloat16, .rows = 300, .keys = 300, .dimension = 8});
     const auto best = static_cast<std::int64_t>(workspace_of(c, p).best);
-    const similarity_results r = run_whole(c, p);
+    const results r = run_whole(c, p);
     for (const std::int64_t bytes : {best, best + 100000, kNoWorkspace}) {
-      const similarity_results again = run(c, p, {.workspace = bytes});
+      const results again = run(c, p, {.workspace = bytes});
       EXPECT_EQ(difference(r.outputs, again.outputs), "") << bytes;
     }
   }
@@ -318,7 +318,7 @@ TEST_F(info_nce_kept, has_the_same_bits_for_every_workspace_of_a_plan) {
 // Tiles that are narrower than what the workspace would hold begin where a shift does, too.
 TEST_F(info_nce_kept, tiles_of_every_width_begin_at_a_shift) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
-  similarity_tally t;
+  tally t;
   const similarity_choice c = kept(of_each_row(false));
   const similarity_numbers p =
       make_similarity(c, {.type = element::float16, .rows = 33, .keys = 1290, .dimension = 520});

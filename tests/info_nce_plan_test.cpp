@@ -56,7 +56,7 @@ class info_nce_plan : public ::testing::Test {
 };
 
 TEST_F(info_nce_plan, agrees_within_the_bound_for_every_workspace) {
-  similarity_tally t;
+  tally t;
   for (const planned& each : planned_calls()) {
     const similarity_numbers p = make_similarity(each.choice, each.input);
     const culoss::similarity_workspace w = workspace_of(each.choice, p);
@@ -82,7 +82,7 @@ TEST_F(info_nce_plan, has_the_same_bits_under_every_schedule) {
     const similarity_numbers p = make_similarity(each.choice, each.input);
     if (p.rows > 1000) continue;
     for (const std::int64_t bytes : {kLeastWorkspace, kBestWorkspace}) {
-      const similarity_results first = run(each.choice, p, {.workspace = bytes});
+      const results first = run(each.choice, p, {.workspace = bytes});
       ASSERT_TRUE(first.status.ok()) << first.status.message();
       std::uint64_t seed = 1;
       for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
@@ -91,7 +91,7 @@ TEST_F(info_nce_plan, has_the_same_bits_under_every_schedule) {
         settings.order = order;
         settings.seed = ++seed;
         const simt::scoped_settings during(settings);
-        const similarity_results again = run(each.choice, p, {.workspace = bytes});
+        const results again = run(each.choice, p, {.workspace = bytes});
         EXPECT_EQ(difference(first.outputs, again.outputs), "") << describe(each.choice, p);
       }
     }
@@ -103,7 +103,7 @@ TEST_F(info_nce_plan, is_the_one_that_the_query_names) {
   const auto work = [](const similarity_choice& c, const similarity_numbers& p,
                        std::int64_t workspace) {
     const recorded_work r;
-    const similarity_results done = run(c, p, {.workspace = workspace});
+    const results done = run(c, p, {.workspace = workspace});
     EXPECT_TRUE(done.status.ok()) << done.status.message();
     const std::int64_t folds = r.kernels("fold_tile"), gradients = r.kernels("gradient_tile");
     const std::int64_t kept = r.kernels("gradient_of_kept");
@@ -143,8 +143,7 @@ TEST_F(info_nce_plan, refuses_less_than_the_least_workspace) {
     const similarity_numbers p = make_similarity(each.choice, each.input);
     const std::size_t least = workspace_of(each.choice, p).least;
     const recorded_work work;
-    const similarity_results r =
-        run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
+    const results r = run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
     EXPECT_EQ(r.status.code(), culoss::status_code::workspace_too_small);
     EXPECT_EQ(r.status.message(), std::string(each.choice.symmetric ? "clip" : "info_nce") +
                                       ": workspace.bytes is " + std::to_string(least - 1) +
@@ -208,7 +207,7 @@ TEST_F(info_nce_plan, can_be_captured_and_replayed_with_other_numbers) {
           p.normalizer += static_cast<float>(seed);
           call->write(p);
           captured.replay(s.get());
-          const similarity_results replayed = call->read({}), direct = run(c, p, how);
+          const results replayed = call->read({}), direct = run(c, p, how);
           ASSERT_TRUE(direct.status.ok()) << direct.status.message();
           EXPECT_EQ(replayed.damage, "");
           EXPECT_EQ(difference(replayed.outputs, direct.outputs), "") << describe(c, p);
@@ -230,7 +229,7 @@ TEST_F(info_nce_plan, reads_each_similarity_once_in_each_kernel) {
         make_similarity(c, {.type = element::bfloat16, .rows = 256, .keys = 256, .dimension = 8});
     const auto call = prepare(c, p);
     simt::watch::reset();
-    const similarity_results r = call->read(call->launch());
+    const results r = call->read(call->launch());
     ASSERT_TRUE(r.status.ok()) << r.status.message();
     const std::uint64_t elements = 256 * 256;
     int seen = 0;
@@ -297,7 +296,7 @@ TEST_F(info_nce_plan, counts_pairs_in_64_bits) {
     const double product = 2 * static_cast<double>(rows) * a.u;
     const double term = row.q_error + row.p_error(l, error, a) / row.p(l) + a.tile + product;
     for (const std::int64_t workspace : {kLeastWorkspace, kBestWorkspace}) {
-      const similarity_results r = run(c, p, {.workspace = workspace});
+      const results r = run(c, p, {.workspace = workspace});
       ASSERT_TRUE(r.status.ok()) << r.status.message();
       for (const double loss : r["loss"]) ASSERT_NEAR(loss, row.loss, row.loss_error + a.u * loss);
       for (const char* name : {"grad_queries", "grad_keys"}) {

@@ -74,7 +74,7 @@ TEST(row_negatives_workspace, holds_the_scores_of_a_panel) {
 }
 
 TEST_P(info_nce_row_negatives, hold_for_every_plan_of_their_kernel) {
-  similarity_tally t;
+  tally t;
   std::uint64_t seed = 0;
   for (const own_shape& s : kShapes) {
     for (const element type : kDeviceElements) {
@@ -110,7 +110,7 @@ TEST_P(info_nce_row_negatives, hold_for_every_plan_of_their_kernel) {
 
 // Several panels, so that what belongs to a row is found in each; every set of outputs.
 TEST_P(info_nce_row_negatives, hold_for_every_output_in_several_panels) {
-  similarity_tally t;
+  tally t;
   for (int outputs = 0; outputs < 8; ++outputs) {
     for (const bool in_batch : {true, false}) {
       similarity_choice c;
@@ -143,7 +143,7 @@ TEST_P(info_nce_row_negatives, of_equal_similarities_give_a_logarithm) {
       similarity_numbers p = make_similarity(
           c, {.type = type, .rows = 6, .keys = 6, .negatives = 2, .dimension = 4, .of_a_row = 5});
       for (auto* x : {&p.q, &p.k, &p.n, &p.own}) std::fill(x->begin(), x->end(), 0.5);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       expect_near(r["loss"], std::log(in_batch ? 13.0 : 8.0), expect(c, p, GetParam())[0]);
       EXPECT_EQ(r["correct"][0], in_batch ? 1 : 6);
       // Shared negatives come first, and a row's own after them: one that is larger is still found.
@@ -161,7 +161,7 @@ TEST_P(info_nce_row_negatives, of_zero_length_have_no_similarity_and_no_gradient
         make_similarity(c, {.type = type, .rows = 5, .keys = 5, .dimension = 9, .of_a_row = 7});
     std::fill_n(p.own.begin() + 3 * 9, 9, 0.0);
     std::fill_n(p.q.begin() + 4 * 9, 9, 0.0);
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (std::size_t d = 0; d < 9; ++d) {
       EXPECT_EQ(r["grad_row_negatives"][3 * 9 + d], 0);
       EXPECT_EQ(r["grad_row_negatives"][4 * 7 * 9 + d], 0);  // its query has no direction
@@ -180,10 +180,10 @@ TEST_P(info_nce_row_negatives, that_are_not_finite_spoil_their_own_row) {
         similarity_numbers p = make_similarity(
             c,
             {.type = type, .rows = 6, .keys = 8, .negatives = 3, .dimension = 12, .of_a_row = 4});
-        const similarity_results clean = run_here(c, p);
+        const results clean = run_here(c, p);
         constexpr std::size_t kRow = 2;
         p.own[(kRow * 4 + 1) * 12 + 5] = bad;
-        const similarity_results r = run_here(c, p);
+        const results r = run_here(c, p);
         for (const char* name : {"loss", "grad_queries", "grad_row_negatives"}) {
           const std::size_t width = r[name].size() / 6;
           for (std::size_t i = 0; i < r[name].size(); ++i) {
@@ -212,7 +212,7 @@ TEST_P(info_nce_row_negatives, that_are_masked_are_not_read) {
                                                  .negatives = 1,
                                                  .dimension = s.dimension,
                                                  .of_a_row = s.count});
-      const similarity_results clean = run_here(c, p);
+      const results clean = run_here(c, p);
       std::int64_t masked = 0;
       for (std::int64_t i = 0; i < p.rows; ++i) {
         for (std::int64_t k = 0; k < s.count; ++k) {
@@ -222,7 +222,7 @@ TEST_P(info_nce_row_negatives, that_are_masked_are_not_read) {
         }
       }
       EXPECT_GT(masked, s.count);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       EXPECT_EQ(difference(r.outputs, clean.outputs), "");
       for (std::int64_t i = 0; i < p.rows * s.count; ++i) {
         const std::int64_t at = i / s.count * p.all_columns() + 5 + i % s.count;
@@ -239,7 +239,7 @@ TEST_P(info_nce_row_negatives, whose_masks_leave_nothing_give_nothing) {
   similarity_numbers p =
       make_similarity(c, {.rows = 40, .keys = 40, .dimension = 8, .of_a_row = 3});
   std::fill(p.mask.begin(), p.mask.end(), std::uint8_t{1});
-  const similarity_results r = run_here(c, p);
+  const results r = run_here(c, p);
   for (const output& o : r.outputs) {
     const bool counts = o.name == "rows_counted" || o.name == "correct";
     EXPECT_THAT(o.values, ::testing::Each(counts ? 40.0 : 0.0)) << o.name;
@@ -256,7 +256,7 @@ TEST_P(info_nce_row_negatives, of_a_divisor_of_zero_have_no_gradient) {
         make_similarity(c, {.rows = 7, .keys = 7, .dimension = 5, .of_a_row = 3});
     p.normalizer = 0;
     p.q[3] = kNan;  // whatever the row is
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (const double v : r["grad_row_negatives"]) {
       EXPECT_TRUE(same_bits(v, nan ? kNan : 0.0));
     }
@@ -335,7 +335,7 @@ TEST_P(info_nce_row_negatives, move_as_many_bytes_as_they_must) {
             c, {.type = type, .rows = 3, .keys = 3, .dimension = s.dimension, .of_a_row = s.count});
         const auto call = prepare(c, p);
         simt::watch::reset();
-        const similarity_results r = call->read(call->launch());
+        const results r = call->read(call->launch());
         ASSERT_TRUE(r.status.ok()) << r.status.message();
         std::int64_t read = 0;
         for (std::int64_t i = 0; i < 3 * s.count; ++i) {

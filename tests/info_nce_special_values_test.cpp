@@ -21,7 +21,7 @@ TEST_P(info_nce_special_values, a_zero_vector_has_no_similarity_and_no_gradient)
           make_similarity(c, {.type = type, .rows = 33, .keys = 33, .dimension = 9});
       std::fill_n(p.q.begin() + 4 * 9, 9, 0.0);
       std::fill_n(p.k.begin() + 7 * 9, 9, 0.0);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (std::size_t d = 0; d < 9; ++d) {
         EXPECT_EQ(r["grad_queries"][4 * 9 + d], 0);
         EXPECT_EQ(r["grad_keys"][7 * 9 + d], 0);
@@ -39,10 +39,10 @@ TEST_P(info_nce_special_values, a_query_that_is_not_finite_spoils_its_row_and_th
         c.normalize = normalize;
         similarity_numbers p = make_similarity(
             c, {.type = type, .rows = 40, .keys = 45, .negatives = 10, .dimension = 12});
-        const similarity_results clean = run_here(c, p);
+        const results clean = run_here(c, p);
         constexpr std::size_t kRow = 17;
         p.q[kRow * 12 + 5] = bad;
-        const similarity_results r = run_here(c, p);
+        const results r = run_here(c, p);
         for (const char* name : {"loss", "grad_queries"}) {
           const std::size_t width = r[name].size() / 40;
           for (std::size_t i = 0; i < r[name].size(); ++i) {
@@ -69,10 +69,10 @@ TEST_P(info_nce_special_values, a_key_that_is_not_finite_spoils_the_rows_that_se
         c.masked = true;
         const similarity_input in{.rows = 40, .keys = 40, .negatives = 20, .dimension = 12};
         similarity_numbers p = make_similarity(c, in);
-        const similarity_results clean = run_here(c, p);
+        const results clean = run_here(c, p);
         constexpr std::size_t kRow = 6;
         (of_keys ? p.k : p.n)[kRow * 12 + 3] = bad;
-        const similarity_results r = run_here(c, p);
+        const results r = run_here(c, p);
         std::int64_t excluded = 0;
         for (std::size_t i = 0; i < 40; ++i) {
           const std::int64_t id = (of_keys ? p.key_ids : p.negative_ids)[kRow];
@@ -100,7 +100,7 @@ TEST_P(info_nce_special_values, rows_without_negatives_count_and_give_nothing) {
     for (auto* ids : {&p.query_ids, &p.key_ids, &p.negative_ids}) {
       std::fill(ids->begin(), ids->end(), -5);
     }
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (const output& o : r.outputs) {
       const bool counts =
           o.name == "rows_counted" || o.name == "correct" || o.name == "correct_columns";
@@ -120,7 +120,7 @@ TEST_P(info_nce_special_values, a_mask_that_leaves_no_negative_gives_nothing) {
       similarity_numbers p = make_similarity(
           c, {.rows = 50, .keys = 50, .negatives = symmetric ? 0 : 7, .dimension = 8});
       std::fill(p.mask.begin(), p.mask.end(), std::uint8_t{255});
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const output& o : r.outputs) {
         const bool counts =
             o.name == "rows_counted" || o.name == "correct" || o.name == "correct_columns";
@@ -147,7 +147,7 @@ TEST_P(info_nce_special_values, a_mask_does_what_ids_do) {
         p.mask[at] = p.query_ids[i] == id ? static_cast<std::uint8_t>(1 + at % 255) : 0;
       }
     }
-    const similarity_results expected = run_here(by_ids, p);
+    const results expected = run_here(by_ids, p);
     EXPECT_EQ(difference(run_here(by_mask, p).outputs, expected.outputs), "");
     EXPECT_EQ(difference(run_here(by_both, p).outputs, expected.outputs), "");
   }
@@ -162,9 +162,9 @@ TEST_P(info_nce_special_values, a_mask_hides_a_key_that_is_not_finite) {
         make_similarity(c, {.rows = 20, .keys = 20, .negatives = 4, .dimension = 6});
     p.mask.assign(p.mask.size(), 0);
     for (std::size_t i = 0; i < 20; ++i) p.mask[i * 24 + 22] = i == 3 ? 0 : 7;
-    const similarity_results clean = run_here(c, p);
+    const results clean = run_here(c, p);
     p.n[2 * 6 + 1] = bad;
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (std::size_t i = 0; i < 20; ++i) {
       EXPECT_TRUE(same_bits(r["loss"][i], i == 3 ? kNan : clean["loss"][i])) << i;
     }
@@ -181,9 +181,9 @@ TEST_P(info_nce_special_values, a_positive_that_is_not_finite_is_nan_outside_the
       c.in_batch = false;
       similarity_numbers p =
           make_similarity(c, {.rows = 20, .keys = 20, .negatives = 4, .dimension = 6});
-      const similarity_results clean = run_here(c, p);
+      const results clean = run_here(c, p);
       p.k[5 * 6 + 1] = bad;
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (std::size_t i = 0; i < 20; ++i) {
         EXPECT_TRUE(same_bits(r["loss"][i], i == 5 ? kNan : clean["loss"][i])) << i << " " << bad;
       }
@@ -213,7 +213,7 @@ TEST_P(info_nce_special_values, ids_take_copies_out_of_the_denominator) {
     expect_correct(c, p);
     if (symmetric) continue;
     // exp(l) of every other pair stands there kCopies times: log(1 + kCopies (exp(loss) - 1)).
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     const std::vector<double> bounds = expect(c, p, GetParam())[0].bounds;
     c.masked = false;
     const std::vector<double> single = expect(c, once, GetParam())[0].values;
@@ -231,7 +231,7 @@ TEST_P(info_nce_special_values, a_log_scale_in_memory_must_be_finite) {
       c.scale = source::device;
       similarity_numbers p = make_similarity(c, {.rows = 20, .keys = 20, .dimension = 5});
       p.scale = static_cast<float>(scale);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       EXPECT_THAT(r["loss"], ::testing::Each(::testing::IsNan()));
       EXPECT_THAT(r["grad_queries"], ::testing::Each(::testing::IsNan()));
       EXPECT_THAT(r["grad_scale"], ::testing::Each(::testing::IsNan()));
@@ -250,7 +250,7 @@ TEST_P(info_nce_special_values, a_divisor_of_zero_gives_zeros_or_nan) {
         similarity_numbers p = make_similarity(
             c, {.rows = 20, .keys = 20, .negatives = symmetric ? 0 : 3, .dimension = 5});
         p.normalizer = 0;
-        const similarity_results r = run_here(c, p);
+        const results r = run_here(c, p);
         for (const output& o : r.outputs) {
           if (o.name.find("correct") == 0 || o.name == "rows_counted") continue;
           for (const double v : o.values) EXPECT_TRUE(same_bits(v, nan ? kNan : 0.0)) << o.name;
@@ -269,7 +269,7 @@ TEST_P(info_nce_special_values, no_rows_give_zeros) {
       const std::int64_t others = symmetric ? 0 : 6;
       const similarity_numbers p =
           make_similarity(c, {.rows = 0, .keys = others, .negatives = others, .dimension = 5});
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const output& o : r.outputs) {
         const bool stays = accumulate && o.name.find("grad_") == 0 && o.name != "grad_scale";
         for (std::size_t i = 0; i < o.values.size(); ++i) {

@@ -10,7 +10,7 @@ namespace {
 class linear_accuracy : public on_each_space {};
 
 TEST_P(linear_accuracy, holds_for_every_size) {
-  linear_tally t;
+  tally t;
   constexpr std::int64_t kRows[] = {1, 2, 7, 8, 65};
   constexpr std::int64_t kClasses[] = {1, 2, 5, 31, 128, 129, 1025};
   constexpr std::int64_t kDimensions[] = {1, 2, 16, 33, 200};
@@ -38,7 +38,7 @@ TEST_P(linear_accuracy, holds_for_every_size) {
 // Each kernel of rows: a block of either size, and rows that do not fit on chip.
 TEST_P(linear_accuracy, holds_for_wide_vocabularies) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
-  linear_tally t;
+  tally t;
   for (const std::int64_t classes : {4500, 58500}) {
     for (const element type : kDeviceElements) {
       linear_choice c = linear(full_cross_entropy());
@@ -52,7 +52,7 @@ TEST_P(linear_accuracy, holds_for_wide_vocabularies) {
 }
 
 TEST_P(linear_accuracy, holds_for_every_choice_of_options) {
-  linear_tally t;
+  tally t;
   std::uint64_t seed = 0;
   constexpr std::int64_t kWorkspaces[] = {kBestWorkspace, kLeastWorkspace, kNoWorkspace};
   constexpr std::int64_t kLayouts[][2] = {{0, 0}, {1, 0}, {0, 3}, {5, 8}, {8, 8}};
@@ -83,7 +83,7 @@ TEST_P(linear_accuracy, holds_for_every_choice_of_options) {
 
 // Each output alone comes out as it does beside the others.
 TEST_P(linear_accuracy, holds_for_each_output_alone) {
-  linear_tally t;
+  tally t;
   const auto nothing = [] {
     linear_choice c = linear(plain_cross_entropy());
     c.loss = c.statistics = c.grad_hidden = c.grad_weight = c.grad_bias = c.more_outputs = false;
@@ -107,7 +107,7 @@ TEST_P(linear_accuracy, holds_for_each_output_alone) {
 
 // In double too.
 TEST(linear_accuracy_of_the_reference, holds_in_double) {
-  linear_tally t;
+  tally t;
   std::uint64_t seed = 0;
   for (const cross_entropy_choice& rows : cross_entropy_choices()) {
     linear_choice c = linear(rows);

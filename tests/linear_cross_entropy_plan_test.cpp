@@ -37,7 +37,7 @@ std::int64_t calls_since(std::uint64_t first, const std::string& name) {
 }
 
 TEST_F(linear_plan, agrees_within_the_bound_for_every_workspace) {
-  linear_tally t;
+  tally t;
   for (const linear_choice& c : choices()) {
     for (const element type : kDeviceElements) {
       if (reduced_run() && type == element::bfloat16) continue;

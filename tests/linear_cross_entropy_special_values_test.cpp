@@ -51,7 +51,7 @@ class linear_special_values : public on_each_space {
   }
 
  private:
-  linear_tally tally_;
+  tally tally_;
 };
 
 TEST_P(linear_special_values, a_bias_of_minus_infinity_masks_its_class) {

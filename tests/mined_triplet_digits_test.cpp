@@ -76,7 +76,7 @@ training train(space where) {
     }
     p.x = embed(x, t.w, kDimension);
     call->write(p);
-    const mined_results r = call->read(call->launch());
+    const results r = call->read(call->launch());
     if (where == space::cuda && step % 20 == 0) {
       EXPECT_EQ(complaint(r, expect(c, p)), "") << "step " << step;
     } else {

@@ -16,9 +16,9 @@ class mined_triplet_plan : public ::testing::Test {
  protected:
   void SetUp() override { CULOSS_NEEDS_CUDA(); }
 
-  static mined_results run_on_device(const mined_choice& c, const mined_numbers& p,
-                                     std::int64_t workspace = kBestWorkspace) {
-    mined_results r = run(c, p, {.workspace = workspace});
+  static results run_on_device(const mined_choice& c, const mined_numbers& p,
+                               std::int64_t workspace = kBestWorkspace) {
+    results r = run(c, p, {.workspace = workspace});
     EXPECT_TRUE(r.status.ok()) << r.status.message();
     EXPECT_EQ(r.damage, "");
     return r;
@@ -46,12 +46,12 @@ TEST_F(mined_triplet_plan, has_the_same_bits_with_any_workspace_and_schedule) {
     const mined_numbers p = make_mined(each.choice, each.input);
     const culoss::mined_triplet_workspace_bytes w = workspace_of(each.choice, p);
     ASSERT_LT(w.least, w.best);
-    const mined_results first = run_on_device(each.choice, p);
+    const results first = run_on_device(each.choice, p);
     EXPECT_EQ(complaint(first, expect(each.choice, p)), "");
     for (const std::int64_t bytes :
          {static_cast<std::int64_t>(w.least), static_cast<std::int64_t>((w.least + w.best) / 2),
           kNoWorkspace}) {
-      const mined_results again = run_on_device(each.choice, p, bytes);
+      const results again = run_on_device(each.choice, p, bytes);
       EXPECT_EQ(difference(first.outputs, again.outputs), "") << describe(each.choice, p);
     }
     std::uint64_t seed = 1;
@@ -61,7 +61,7 @@ TEST_F(mined_triplet_plan, has_the_same_bits_with_any_workspace_and_schedule) {
       settings.order = order;
       settings.seed = ++seed;
       const simt::scoped_settings during(settings);
-      const mined_results again = run_on_device(each.choice, p);
+      const results again = run_on_device(each.choice, p);
       EXPECT_EQ(difference(first.outputs, again.outputs), "") << describe(each.choice, p);
     }
   }
@@ -77,7 +77,7 @@ TEST_F(mined_triplet_plan, has_the_same_bits_where_all_choose_one_row) {
     p.x[60 * 150 + d] = 0.5 * p.x[d];
     p.x[60 * 150 + d] = round_to(element::float32, p.x[60 * 150 + d]);
   }
-  std::vector<mined_results> all;
+  std::vector<results> all;
   for (const std::uint64_t seed : {1u, 2u, 3u}) {
     simt::settings settings = simt::get_settings();
     settings.order = simt::schedule::random;
@@ -107,7 +107,7 @@ TEST_F(mined_triplet_plan, sums_in_the_order_of_the_anchors) {
     simt::settings settings = simt::get_settings();
     settings.order = order;
     const simt::scoped_settings during(settings);
-    const mined_results r = run_on_device(c, p);
+    const results r = run_on_device(c, p);
     EXPECT_EQ(r["gradient"][4], 2);    // 2 (1 - 0) of the fourth
     EXPECT_EQ(r["gradient"][5], -20);  // -2 (10 - 0)
   }
@@ -118,8 +118,7 @@ TEST_F(mined_triplet_plan, refuses_less_than_the_least_workspace) {
     const mined_numbers p = make_mined(each.choice, each.input);
     const std::size_t least = workspace_of(each.choice, p).least;
     const std::uint64_t launches = simt::count().launches;
-    const mined_results r =
-        run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
+    const results r = run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
     EXPECT_EQ(r.status.code(), culoss::status_code::workspace_too_small);
     EXPECT_EQ(r.status.message(), "mined_triplet: workspace.bytes is " + std::to_string(least - 1) +
                                       ", must be at least " + std::to_string(least));
@@ -188,7 +187,7 @@ TEST_F(mined_triplet_plan, can_be_captured_and_replayed_with_other_numbers) {
         p.normalizer += static_cast<float>(seed);
         call->write(p);
         captured.replay(s.get());
-        const mined_results replayed = call->read({}), direct = run(c, p, how);
+        const results replayed = call->read({}), direct = run(c, p, how);
         ASSERT_TRUE(direct.status.ok()) << direct.status.message();
         EXPECT_EQ(replayed.damage, "");
         EXPECT_EQ(difference(replayed.outputs, direct.outputs), "") << describe(c, p);
@@ -207,7 +206,7 @@ TEST_F(mined_triplet_plan, reads_each_product_once) {
       c, {.type = element::bfloat16, .rows = n, .dimension = 16, .classes = 20, .ignored = false});
   const auto call = prepare(c, p);
   simt::watch::reset();
-  const mined_results r = call->read(call->launch());
+  const results r = call->read(call->launch());
   ASSERT_TRUE(r.status.ok()) << r.status.message();
   const std::uint64_t pairs = n * n, threads = n / 4 * 32;
   int seen = 0;
@@ -245,7 +244,7 @@ TEST_F(mined_triplet_plan, counts_pairs_in_64_bits) {
     p.labels.push_back(i % 2);
     p.x.insert(p.x.end(), {i % 2 == 0 ? 0.0 : 3.0, i >= rows - 2 ? 2.0 : 0.0, 0.0, 0.0});
   }
-  const mined_results r = run(c, p, {});
+  const results r = run(c, p, {});
   ASSERT_TRUE(r.status.ok()) << r.status.message();
   EXPECT_EQ(r["rows_counted"][0], static_cast<double>(rows));
   for (std::int64_t i = 0; i < rows; ++i) {

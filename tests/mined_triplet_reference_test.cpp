@@ -16,8 +16,8 @@ using culoss::reduction;
 using culoss::triplet_distance;
 using ::testing::Test;
 
-mined_results on_cpu(const mined_choice& c, const mined_numbers& p) {
-  mined_results r = run(c, p, {.where = space::cpu});
+results on_cpu(const mined_choice& c, const mined_numbers& p) {
+  results r = run(c, p, {.where = space::cpu});
   EXPECT_TRUE(r.status.ok()) << r.status.message();
   EXPECT_EQ(r.damage, "");
   return r;
@@ -40,7 +40,7 @@ mined_choice unreduced(mining_rule rule, triplet_distance distance, float margin
 }
 
 TEST(mined_triplet_reference, batch_hard_by_hand) {
-  const mined_results r =
+  const results r =
       on_cpu(unreduced(mining_rule::batch_hard, triplet_distance::euclidean, 0.5f), on_a_line());
   // farthest positive, nearest negative: 5-2, 4-1, 5-3, 7-1, 7-4
   EXPECT_EQ(r["loss"], (std::vector<double>{3.5, 3.5, 2.5, 6.5, 3.5}));
@@ -57,7 +57,7 @@ TEST(mined_triplet_reference, semi_hard_by_hand) {
   const mined_choice c = unreduced(mining_rule::semi_hard, triplet_distance::euclidean, 2);
   // Farther than the farthest positive, by less than 2: of 0 (5) none; of 1 (4) none; of 5 (5)
   // none; of 2 (7) none; of 9 (7): 8 and 9, and 9 < 7 + 2 does not hold.
-  mined_results r = on_cpu(c, p);
+  results r = on_cpu(c, p);
   EXPECT_EQ(r["loss"], (std::vector<double>{0, 0, 0, 0, 1}));
   EXPECT_EQ(r["positives"], (std::vector<double>{-1, -1, -1, -1, 3}));
   EXPECT_EQ(r["negatives"], (std::vector<double>{-1, -1, -1, -1, 1}));
@@ -74,7 +74,7 @@ TEST(mined_triplet_reference, batch_all_by_hand) {
   // Of 0: p at 1 and 5, n at 2 and 9: 1-2+1 = 0, < 0, 5-2+1 = 4, < 0.
   // Of 1: p at 1 and 4, n at 1 and 8: 1, < 0, 4, < 0.  Of 5: p at 5 and 4, n at 3 and 4: 3 2 2 1.
   // Of 2: p at 7, n at 2, 1, 3: 6 7 5.                 Of 9: p at 7, n at 9, 8, 4: < 0, 0, 4.
-  const mined_results r = on_cpu(c, p);
+  const results r = on_cpu(c, p);
   EXPECT_EQ(r["loss"], (std::vector<double>{4, 5, 8, 18, 4}));
   EXPECT_EQ(r["rows_counted"][0], 1 + 2 + 4 + 3 + 1);
   c.reduction = reduction::mean;
@@ -105,7 +105,7 @@ TEST(mined_triplet_reference, distances_by_hand) {
 TEST(mined_triplet_reference, soft_margin_by_hand) {
   mined_choice c = unreduced(mining_rule::batch_hard, triplet_distance::euclidean, 0);
   c.soft_margin = true;
-  const mined_results r = on_cpu(c, on_a_line());
+  const results r = on_cpu(c, on_a_line());
   EXPECT_DOUBLE_EQ(r["loss"][0], std::log1p(std::exp(3.0)));
   EXPECT_DOUBLE_EQ(r["loss"][2], std::log1p(std::exp(2.0)));
 }
@@ -134,14 +134,13 @@ TEST(mined_triplet_reference, options_by_hand) {
   c = unreduced(mining_rule::batch_hard, triplet_distance::euclidean, 0.5f);
   p.labels[3] = p.ignore_index;
   p.x[3] = std::nan("");
-  const mined_results r = on_cpu(c, p);
+  const results r = on_cpu(c, p);
   EXPECT_EQ(r["loss"], (std::vector<double>{0, 0, 1.5, 0, 0}));  // 5 - 4 of the third
   EXPECT_EQ(r["rows_counted"][0], 3);
 }
 
 // The loss as a function of the embeddings, with the triplets that stay as they were chosen.
-std::complex<double> loss_of(const mined_choice& c, const mined_numbers& p,
-                             const mined_results& chosen,
+std::complex<double> loss_of(const mined_choice& c, const mined_numbers& p, const results& chosen,
                              const std::vector<std::complex<double>>& x) {
   using complex = std::complex<double>;
   const bool cosine = c.distance == triplet_distance::cosine;
@@ -195,7 +194,7 @@ TEST(mined_triplet_reference, gradients_are_those_of_a_complex_step) {
         c.upstream = source::rows;
         const mined_numbers p =
             make_mined(c, {.type = element::float64, .rows = 14, .dimension = 4, .classes = 6});
-        const mined_results r = on_cpu(c, p);
+        const results r = on_cpu(c, p);
         double largest = 0;
         for (std::size_t k = 0; k < p.x.size(); ++k) {
           std::vector<std::complex<double>> x(p.x.begin(), p.x.end());

@@ -16,8 +16,8 @@ using culoss::triplet_distance;
 
 class mined_triplet : public on_each_space {
  protected:
-  mined_results run_here(const mined_choice& c, const mined_numbers& p) const {
-    mined_results r = run(c, p, {.where = GetParam()});
+  results run_here(const mined_choice& c, const mined_numbers& p) const {
+    results r = run(c, p, {.where = GetParam()});
     EXPECT_TRUE(r.status.ok()) << r.status.message();
     EXPECT_EQ(r.damage, "");
     return r;
@@ -27,7 +27,7 @@ class mined_triplet : public on_each_space {
   }
 
  private:
-  mined_tally tally_;
+  tally tally_;
 };
 
 // Rows of numbers and their labels; each row's loss is asked for.
@@ -53,7 +53,7 @@ mined_choice of_each_anchor(mining_rule rule, triplet_distance distance, float m
 }
 
 TEST_P(mined_triplet, is_correct_for_every_rule_distance_and_option) {
-  mined_tally t;
+  tally t;
   std::uint64_t seed = 0;
   const std::vector<int> levels = {3, 3, 2, 2, 3, 2, 3, 3, 2, 2, 3};
   const auto allowed = [](const combination& o) {
@@ -89,7 +89,7 @@ TEST_P(mined_triplet, is_correct_for_every_rule_distance_and_option) {
 
 // Around warps, blocks, tiles and their splits; dimensions around what a warp takes at a time.
 TEST_P(mined_triplet, is_correct_for_every_size) {
-  mined_tally t;
+  tally t;
   std::uint64_t seed = 0;
   constexpr std::int64_t kDimensions[] = {2, 31, 32, 33, 127, 128, 129, 260};
   for (const std::int64_t rows : {0, 1, 2, 3, 4, 31, 32, 33, 127, 129, 257}) {
@@ -116,7 +116,7 @@ TEST_P(mined_triplet, is_correct_for_every_size) {
 // Several panels and several tiles, and splits of a tile's columns.
 TEST_P(mined_triplet, is_correct_for_large_sizes) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
-  mined_tally t;
+  tally t;
   for (const mining_rule rule : {mining_rule::batch_hard, mining_rule::semi_hard}) {
     for (const std::int64_t workspace : {kLeastWorkspace, kBestWorkspace}) {
       const mined_choice c{.rule = rule};
@@ -136,7 +136,7 @@ TEST_P(mined_triplet, of_one_class_or_of_all_classes_is_nothing) {
       const mined_choice c = of_each_anchor(rule, triplet_distance::euclidean, 1);
       mined_numbers p = make_mined(c, {.rows = 9, .dimension = 4, .ignored = false});
       for (std::size_t i = 0; i < 9; ++i) p.labels[i] = one ? 5 : static_cast<std::int64_t>(i);
-      const mined_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const char* name : {"loss", "gradient"}) {
         for (const double v : r[name]) EXPECT_TRUE(same_bits(v, 0.0)) << name;
       }
@@ -162,7 +162,7 @@ TEST_P(mined_triplet, of_a_class_of_one_row_counts_the_others) {
   for (const mining_rule rule : kMiningRules) {
     const mined_choice c = of_each_anchor(rule, triplet_distance::squared_euclidean, 20);
     const mined_numbers p = of_points({{0, 0}, {1, 0}, {2, 0}, {9, 0}}, {1, 2, 1, 1});
-    const mined_results r = run_here(c, p);
+    const results r = run_here(c, p);
     EXPECT_EQ(r["loss"][1], 0);
     EXPECT_EQ(r["rows_counted"][0], rule == mining_rule::batch_hard  ? 3
                                     : rule == mining_rule::semi_hard ? 0
@@ -177,7 +177,7 @@ TEST_P(mined_triplet, chooses_the_lowest_of_equal_candidates) {
   const mined_numbers p = of_points(
       {{0, 0}, {0, 4}, {3, 4}, {4, 0}, {5, 0}, {0, -4}, {0, 3}, {10, 0}}, {1, 2, 1, 2, 1, 2, 1, 2});
   mined_choice c = of_each_anchor(mining_rule::batch_hard, triplet_distance::euclidean, 1);
-  mined_results r = run_here(c, p);
+  results r = run_here(c, p);
   EXPECT_EQ(r["positives"][0], 2);
   EXPECT_EQ(r["negatives"][0], 1);
   EXPECT_EQ(r["loss"][0], 2);
@@ -205,7 +205,7 @@ TEST_P(mined_triplet, chooses_the_lowest_of_equal_candidates) {
 // A negative exactly as far as the farthest positive is not farther.
 TEST_P(mined_triplet, takes_no_semi_hard_negative_at_the_distance_of_the_positive) {
   const mined_choice c = of_each_anchor(mining_rule::semi_hard, triplet_distance::euclidean, 3);
-  const mined_results r =
+  const results r =
       run_here(c, of_points({{0, 0}, {3, 4}, {5, 0}, {0, 5}, {6, 0}}, {1, 1, 2, 2, 2}));
   EXPECT_EQ(r["positives"][0], 1);
   EXPECT_EQ(r["negatives"][0], 4);
@@ -217,7 +217,7 @@ TEST_P(mined_triplet, has_no_gradient_at_the_margin) {
   for (const mining_rule rule : {mining_rule::batch_hard, mining_rule::batch_all}) {
     const mined_choice c = of_each_anchor(rule, triplet_distance::euclidean, 2);
     const mined_numbers p = of_points({{0, 0}, {3, 0}, {0, 5}, {0, 50}}, {1, 1, 2, 3});
-    const mined_results r = run_here(c, p);
+    const results r = run_here(c, p);
     EXPECT_EQ(r["loss"][0], 0);
     for (const double v : r["gradient"]) EXPECT_TRUE(same_bits(v, 0.0));
   }
@@ -233,7 +233,7 @@ TEST_P(mined_triplet, is_correct_for_copies_of_points) {
       for (std::size_t i = 12; i < p.x.size(); ++i) p.x[i] = p.x[i % 12];
       expect_correct(c, p);
       std::fill(p.x.begin(), p.x.end(), 1.25);  // all equal
-      const mined_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const double v : r["gradient"]) {
         // Cosines of equal vectors are 1 within rounding.
         EXPECT_LE(std::fabs(v), d == triplet_distance::cosine ? 0x1p-40 : 0.0);
@@ -302,7 +302,7 @@ TEST_P(mined_triplet, of_zero_vectors_has_the_cosine_0) {
     p.labels[0] = p.labels[2] = p.labels[3] = 1;
     p.labels[1] = p.labels[4] = 2;
     expect_correct(c, p);
-    const mined_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(r["gradient"][i], 0);
   }
 }
@@ -318,7 +318,7 @@ TEST_P(mined_triplet, of_embeddings_that_are_not_finite_is_nan_everywhere) {
         p.labels[5] = p.ignore_index;
         p.labels[6] = 77;  // of a class of its own: no anchor
         p.x[6 * 3 + 1] = bad;
-        const mined_results r = run_here(c, p);
+        const results r = run_here(c, p);
         const auto anchor = [&p](std::size_t i) {
           return p.labels[i] != p.ignore_index && std::ranges::count(p.labels, p.labels[i]) > 1;
         };
@@ -357,7 +357,7 @@ TEST_P(mined_triplet, divides_by_nothing_as_it_is_told) {
       c.empty = nan ? culoss::empty_batch::nan : culoss::empty_batch::zero;
       mined_numbers p = make_mined(c, {.rows = 20, .dimension = 3});
       p.normalizer = 0;
-      const mined_results r = run_here(c, p);
+      const results r = run_here(c, p);
       EXPECT_EQ(std::isnan(r["loss"][0]), nan);
       if (!nan) {
         for (const double v : r["gradient"]) EXPECT_EQ(v, 0);
@@ -372,7 +372,7 @@ TEST_P(mined_triplet, has_the_same_bits_whatever_is_asked_for) {
   for (const mining_rule rule : kMiningRules) {
     const mined_choice c{.rule = rule, .soft_margin = true, .row_weights = true};
     const mined_numbers p = make_mined(c, {.type = element::float16, .rows = 37, .dimension = 6});
-    const mined_results whole = run_here(c, p);
+    const results whole = run_here(c, p);
     for (int left_out = 0; left_out < 4; ++left_out) {
       mined_choice less = c;
       (left_out == 0   ? less.loss

@@ -11,7 +11,7 @@ namespace {
 class self_similarity_accuracy : public on_each_space {};
 
 TEST_P(self_similarity_accuracy, holds_for_every_size) {
-  self_tally t;
+  tally t;
   constexpr std::int64_t kSizes[] = {1, 2, 3, 31, 32, 33, 34, 63, 64, 66, 127, 130, 255, 256, 258};
   constexpr std::int64_t kDimensions[] = {1, 2, 16, 64, 96, 128, 384, 500};
   const std::size_t dimensions = reduced_run() ? 4 : std::size(kDimensions);
@@ -36,7 +36,7 @@ TEST_P(self_similarity_accuracy, holds_for_every_size) {
 
 TEST_P(self_similarity_accuracy, holds_for_large_sizes) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
-  self_tally t;
+  tally t;
   struct size {
     element type;
     self_loss which;
@@ -59,7 +59,7 @@ TEST_P(self_similarity_accuracy, holds_for_large_sizes) {
 }
 
 TEST_P(self_similarity_accuracy, holds_for_every_choice_of_options) {
-  self_tally t;
+  tally t;
   enum option {
     kLoss,
     kNormalize,
@@ -123,9 +123,9 @@ TEST_P(self_similarity_accuracy, writes_the_gradient_in_float_and_in_the_type) {
     for (const element type : {element::float16, element::bfloat16}) {
       self_choice c{.which = which};
       const self_numbers p = make_self(c, {.type = type, .rows = 40, .dimension = 33});
-      const similarity_results same = run(c, p, {.where = GetParam()});
+      const results same = run(c, p, {.where = GetParam()});
       c.wide = true;
-      const similarity_results wide = run(c, p, {.where = GetParam()});
+      const results wide = run(c, p, {.where = GetParam()});
       ASSERT_TRUE(same.status.ok() && wide.status.ok());
       for (std::size_t i = 0; i < wide["grad_embeddings"].size(); ++i) {
         const double once = wide["grad_embeddings"][i], here = same["grad_embeddings"][i];

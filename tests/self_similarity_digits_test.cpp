@@ -89,7 +89,7 @@ training train(space where, element type, bool off = false) {
     p.z = embed(pixels, t.w, kDimension);
     for (double& v : p.z) v = round_to(type, v);
     call->write(p);
-    similarity_results r = call->read(call->launch());
+    results r = call->read(call->launch());
     if (off) {
       const std::vector<expectation> wanted = expect(c, p, space::cuda);
       std::vector<double>& gradient = r.outputs.at(1).values;

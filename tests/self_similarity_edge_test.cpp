@@ -11,13 +11,13 @@
 namespace culoss_test {
 namespace {
 
-class self_similarity_edge : public self_fixture {
+class self_similarity_edge : public batch_fixture {
  protected:
   // The rows' losses are `expected`, within their bounds.
   void expect_losses(const self_choice& c, const self_numbers& p,
                      const std::vector<double>& expected) const {
     const expectation wanted = expect(c, p, GetParam())[0];
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     ASSERT_EQ(expected.size(), r["loss"].size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
       EXPECT_NEAR(r["loss"][i], expected[i], wanted.bounds[i]) << describe(c, p) << " row " << i;
@@ -49,7 +49,7 @@ std::vector<double> unit_rows(const std::vector<std::int64_t>& which, std::int64
 TEST_P(self_similarity_edge, one_item_has_no_loss) {
   for (const element type : kDeviceElements) {
     const self_numbers p = numbers_of(type, 3, {1, 2, 3, -1, 0.5, 2}, 0.5);
-    const similarity_results r = run_here(of_each_row(self_loss::nt_xent), p);
+    const results r = run_here(of_each_row(self_loss::nt_xent), p);
     EXPECT_THAT(r["loss"], ::testing::ElementsAre(0, 0));
     EXPECT_THAT(r["grad_embeddings"], ::testing::Each(0.0));
     EXPECT_EQ(r["grad_scale"], std::vector<double>{0});
@@ -66,13 +66,13 @@ TEST_P(self_similarity_edge, one_row_or_distinct_labels_have_no_loss) {
       self_numbers p = make_self(c, {.rows = rows, .dimension = 7});
       std::iota(p.labels.begin(), p.labels.end(), -3);
       const double nothing = nan ? std::nan("") : 0;
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const char* name : {"loss", "grad_embeddings", "grad_scale"}) {
         for (const double v : r[name]) EXPECT_TRUE(same_bits(v, nothing)) << name << " " << v;
       }
       EXPECT_EQ(r["rows_counted"], std::vector<double>{0});
       c.reduction = culoss::reduction::none;
-      const similarity_results each = run_here(c, p);
+      const results each = run_here(c, p);
       EXPECT_THAT(each["loss"], ::testing::Each(0.0));
       EXPECT_THAT(each["grad_embeddings"], ::testing::Each(0.0));
       EXPECT_EQ(each["grad_scale"], std::vector<double>{0});
@@ -192,7 +192,7 @@ TEST_P(self_similarity_edge, one_positive_a_row_is_nt_xent) {
     for (std::size_t i = 0; i < 150; ++i) {
       p.labels[i] = (static_cast<std::int64_t>(i) % 75) * 1000003 - 7;
     }
-    const similarity_results r = run_here(labels, p);
+    const results r = run_here(labels, p);
     for (expectation e : expect(pairs, p, GetParam())) {
       if (e.name == "correct") continue;
       EXPECT_TRUE(compare({e.name, r[e.name]}, e).ok()) << e.name;
@@ -263,7 +263,7 @@ TEST_P(self_similarity_edge, labels_are_compared_in_their_own_width) {
   self_numbers p = make_self(c, {.rows = 60, .dimension = 8, .labels = 6});
   self_choice narrow = c;
   narrow.wide_labels = false;
-  const similarity_results same = run_here(narrow, p);
+  const results same = run_here(narrow, p);
   EXPECT_EQ(difference(run_here(c, p).outputs, same.outputs), "");
   // They differ beyond their lower 32 bits alone.
   for (std::size_t i = 0; i < p.labels.size(); ++i) {
@@ -315,7 +315,7 @@ TEST_P(self_similarity_edge, ids_take_copies_out_of_the_denominator) {
   expect_correct(c, p);
   // All ids equal: no negative at all.
   std::fill(p.ids.begin(), p.ids.end(), -5);
-  const similarity_results r = run_here(c, p);
+  const results r = run_here(c, p);
   for (const char* name : {"loss", "grad_embeddings", "grad_scale"}) {
     EXPECT_THAT(r[name], ::testing::Each(0.0)) << name;
   }
@@ -361,7 +361,7 @@ TEST_P(self_similarity_edge, gradients_along_the_embeddings_are_those_of_their_l
       self_choice c = of_each_row(which);
       c.normalize = normalize;
       const self_numbers p = make_self(c, {.rows = 50, .dimension = 30});
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       double all = 0, of_all = 0;
       for (const expectation& e : expect(c, p, GetParam())) {
         if (e.name == "grad_scale") of_all += 2 * e.bounds[0];
@@ -395,7 +395,7 @@ TEST_P(self_similarity_edge, tf32_is_only_used_where_it_is_allowed) {
     const std::vector<expectation> wanted = expect(c, p);
     EXPECT_EQ(complaint(run_here(c, p), wanted), "");
     c.allow_tf32 = true;
-    const similarity_results fast = run_here(c, p);
+    const results fast = run_here(c, p);
     for (const expectation& e : wanted) {
       if (e.name != "loss" && e.name.find("grad_") != 0) continue;
       EXPECT_FALSE(compare({e.name, fast[e.name]}, e).ok()) << e.name;

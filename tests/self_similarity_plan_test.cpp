@@ -31,7 +31,7 @@ class self_similarity_plan : public ::testing::Test {
 };
 
 TEST_F(self_similarity_plan, agrees_within_the_bound_for_every_workspace) {
-  self_tally t;
+  tally t;
   for (const planned& each : planned_calls()) {
     const self_numbers p = make_self(each.choice, each.input);
     const culoss::similarity_workspace w = workspace_of(each.choice, p);
@@ -54,7 +54,7 @@ TEST_F(self_similarity_plan, has_the_same_bits_under_every_schedule) {
     each.input.rows = each.choice.labeled() ? 333 : 290;
     const self_numbers p = make_self(each.choice, each.input);
     for (const std::int64_t bytes : {kLeastWorkspace, kBestWorkspace}) {
-      const similarity_results first = run(each.choice, p, {.workspace = bytes});
+      const results first = run(each.choice, p, {.workspace = bytes});
       ASSERT_TRUE(first.status.ok()) << first.status.message();
       std::uint64_t seed = 1;
       for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
@@ -63,7 +63,7 @@ TEST_F(self_similarity_plan, has_the_same_bits_under_every_schedule) {
         settings.order = order;
         settings.seed = ++seed;
         const simt::scoped_settings during(settings);
-        const similarity_results again = run(each.choice, p, {.workspace = bytes});
+        const results again = run(each.choice, p, {.workspace = bytes});
         EXPECT_EQ(difference(first.outputs, again.outputs), "") << describe(each.choice, p);
       }
     }
@@ -74,7 +74,7 @@ TEST_F(self_similarity_plan, is_the_one_that_the_query_names) {
   if (!simt::present()) GTEST_SKIP() << "a real device counts no products";
   const auto work = [](const self_choice& c, const self_numbers& p, std::int64_t workspace) {
     const recorded_work r;
-    const similarity_results done = run(c, p, {.workspace = workspace});
+    const results done = run(c, p, {.workspace = workspace});
     EXPECT_TRUE(done.status.ok()) << done.status.message();
     const std::int64_t folds = r.kernels("fold_tile"), gradients = r.kernels("gradient_tile");
     const std::int64_t products = r.calls("cublasGemmEx");
@@ -108,8 +108,7 @@ TEST_F(self_similarity_plan, refuses_less_than_the_least_workspace) {
     const self_numbers p = make_self(each.choice, each.input);
     const std::size_t least = workspace_of(each.choice, p).least;
     const recorded_work work;
-    const similarity_results r =
-        run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
+    const results r = run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
     EXPECT_EQ(r.status.code(), culoss::status_code::workspace_too_small);
     EXPECT_EQ(r.status.message(), name_of(each.choice.which) + ": workspace.bytes is " +
                                       std::to_string(least - 1) + ", must be at least " +
@@ -168,7 +167,7 @@ TEST_F(self_similarity_plan, can_be_captured_and_replayed_with_other_numbers) {
           p.normalizer += static_cast<float>(seed);
           call->write(p);
           captured.replay(s.get());
-          const similarity_results replayed = call->read({}), direct = run(c, p, how);
+          const results replayed = call->read({}), direct = run(c, p, how);
           ASSERT_TRUE(direct.status.ok()) << direct.status.message();
           EXPECT_EQ(replayed.damage, "");
           EXPECT_EQ(difference(replayed.outputs, direct.outputs), "") << describe(c, p);
@@ -190,7 +189,7 @@ TEST_F(self_similarity_plan, computes_and_reads_one_half_of_the_matrix) {
         make_self(c, {.type = element::bfloat16, .rows = kRows, .dimension = 8, .labels = kRows});
     const auto call = prepare(c, p, {.workspace = kLeastWorkspace});
     simt::watch::reset();
-    const similarity_results r = call->read(call->launch());
+    const results r = call->read(call->launch());
     ASSERT_TRUE(r.status.ok()) << r.status.message();
     std::uint64_t folded = 0, positives = 0, stored = 0;
     for (const simt::watch::launch_traffic& l : simt::watch::launches()) {

@@ -14,7 +14,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-class self_similarity_special_values : public self_fixture {};
+class self_similarity_special_values : public batch_fixture {};
 
 TEST_P(self_similarity_special_values, a_zero_vector_has_no_similarity_and_no_gradient) {
   for (const self_loss which : kSelfLosses) {
@@ -22,7 +22,7 @@ TEST_P(self_similarity_special_values, a_zero_vector_has_no_similarity_and_no_gr
       const self_choice c = of_each_row(which);
       self_numbers p = make_self(c, {.type = type, .rows = 34, .dimension = 9, .labels = 4});
       for (const std::int64_t row : {4, 20, 21}) std::fill_n(p.z.begin() + row * 9, 9, 0.0);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const std::size_t row : {4u, 20u, 21u}) {
         for (std::size_t d = 0; d < 9; ++d) EXPECT_EQ(r["grad_embeddings"][row * 9 + d], 0);
       }
@@ -42,7 +42,7 @@ TEST_P(self_similarity_special_values, an_embedding_that_is_not_finite_spoils_al
           const element type = kDeviceElements[row % 3];
           self_numbers p = make_self(c, {.type = type, .rows = 40, .dimension = 12, .labels = 4});
           p.z[row * 12 + 5] = bad;
-          const similarity_results r = run_here(c, p);
+          const results r = run_here(c, p);
           for (const char* name : {"loss", "grad_embeddings", "grad_scale"}) {
             EXPECT_THAT(r[name], ::testing::Each(::testing::IsNan()))
                 << describe(c, p) << " " << name << " " << row;
@@ -73,7 +73,7 @@ TEST_P(self_similarity_special_values, ids_hide_an_embedding_that_is_not_finite)
   self_choice c = of_each_row(self_loss::nt_xent);
   c.masked = true;
   self_numbers p = make_self(c, {.rows = 40, .dimension = 12});
-  const similarity_results clean = run_here(c, p);
+  const results clean = run_here(c, p);
   p.z[6 * 12 + 3] = kNan;
   const std::vector<double> loss = run_here(c, p)["loss"];
   int excluded = 0;
@@ -92,7 +92,7 @@ TEST_P(self_similarity_special_values, a_log_scale_in_memory_must_be_finite) {
       c.scale = source::device;
       self_numbers p = make_self(c, {.rows = 20, .dimension = 5, .labels = 2});
       p.scale = static_cast<float>(scale);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const char* name : {"loss", "grad_embeddings", "grad_scale"}) {
         EXPECT_THAT(r[name], ::testing::Each(::testing::IsNan())) << name;
       }
@@ -110,7 +110,7 @@ TEST_P(self_similarity_special_values, a_divisor_of_zero_gives_zeros_or_nan) {
         c.empty = nan ? culoss::empty_batch::nan : culoss::empty_batch::zero;
         self_numbers p = make_self(c, {.rows = 20, .dimension = 5, .labels = 2});
         p.normalizer = 0;
-        const similarity_results r = run_here(c, p);
+        const results r = run_here(c, p);
         for (const char* name : {"loss", "grad_embeddings", "grad_scale"}) {
           for (const double v : r[name]) EXPECT_TRUE(same_bits(v, nan ? kNan : 0.0)) << name;
         }
@@ -126,14 +126,14 @@ TEST_P(self_similarity_special_values, a_normalizer_stands_for_the_rows_that_cou
   self_numbers p = make_self(c, {.rows = 30, .dimension = 5, .labels = 3});
   p.labels[7] = 99;
   p.normalizer = 29;
-  const similarity_results own = run_here(c, p);
+  const results own = run_here(c, p);
   EXPECT_EQ(own["rows_counted"][0], 29);
   c.normalizer = source::device;
   EXPECT_EQ(difference(run_here(c, p).outputs, own.outputs), "");
   // Nothing but what stood there is added where no row counts.
   c.accumulate = true;
   std::iota(p.labels.begin(), p.labels.end(), 0);
-  const similarity_results none = run_here(c, p);
+  const results none = run_here(c, p);
   for (std::size_t i = 0; i < none["grad_embeddings"].size(); ++i) {
     EXPECT_EQ(none["grad_embeddings"][i], standing(static_cast<std::int64_t>(i)));
   }
@@ -146,7 +146,7 @@ TEST_P(self_similarity_special_values, no_rows_give_zeros) {
       self_choice c{.which = which};
       c.empty = nan ? culoss::empty_batch::nan : culoss::empty_batch::zero;
       const self_numbers p = make_self(c, {.rows = 0, .dimension = 5});
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       EXPECT_TRUE(same_bits(r["loss"][0], nan ? kNan : 0.0));
       EXPECT_EQ(r["grad_scale"][0], 0);
       EXPECT_EQ(r["rows_counted"][0], 0);

@@ -11,7 +11,7 @@ namespace {
 class siglip_accuracy : public on_each_space {};
 
 TEST_P(siglip_accuracy, holds_for_every_size) {
-  siglip_tally t;
+  tally t;
   constexpr std::int64_t kSizes[] = {1, 2, 3, 31, 32, 33, 127, 255, 257};
   constexpr std::int64_t kDimensions[] = {1, 2, 16, 33, 96, 128};
   const std::size_t dimensions = reduced_run() ? 4 : std::size(kDimensions);
@@ -39,7 +39,7 @@ TEST_P(siglip_accuracy, holds_for_every_size) {
 TEST_P(siglip_accuracy, holds_for_large_sizes) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
   if (GetParam() == space::cpu) GTEST_SKIP() << "the CPU is the reference itself";
-  siglip_tally t;
+  tally t;
   // Beyond a dimension of 768 tiles are wide enough to be dealt out in splits of their columns.
   constexpr similarity_input kInputs[] = {
       {.type = element::float32, .rows = 127, .keys = 4097, .dimension = 64, .offset = 3970},
@@ -53,7 +53,7 @@ TEST_P(siglip_accuracy, holds_for_large_sizes) {
 }
 
 TEST_P(siglip_accuracy, holds_for_every_choice_of_options) {
-  siglip_tally t;
+  tally t;
   enum option {
     kVariant,
     kNormalize,
@@ -124,9 +124,9 @@ TEST_P(siglip_accuracy, writes_gradients_in_float_and_in_the_type) {
     siglip_choice c;
     const siglip_numbers p =
         make_siglip(c, {.type = type, .rows = 40, .keys = 40, .dimension = 33});
-    const similarity_results same = run(c, p, {.where = GetParam()});
+    const results same = run(c, p, {.where = GetParam()});
     c.wide = true;
-    const similarity_results wide = run(c, p, {.where = GetParam()});
+    const results wide = run(c, p, {.where = GetParam()});
     ASSERT_TRUE(same.status.ok() && wide.status.ok());
     for (const char* name : {"grad_queries", "grad_keys"}) {
       for (std::size_t i = 0; i < wide[name].size(); ++i) {

@@ -12,7 +12,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-class siglip_edge : public siglip_fixture {};
+class siglip_edge : public batch_fixture {};
 
 siglip_numbers numbers_of(element type, std::int64_t dimension, const std::vector<double>& x,
                           const std::vector<double>& y, double scale, double bias) {
@@ -46,7 +46,7 @@ TEST_P(siglip_edge, orthonormal_rows_have_a_closed_form) {
       const siglip_choice c = siglip_of_each_row();
       const siglip_numbers p = numbers_of(element::float32, kRows, identity(kRows), identity(kRows),
                                           std::log(scale), bias);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       const double given = std::exp(static_cast<double>(p.scale));
       const auto softplus = [](double y) {
         return std::max(y, 0.0) + std::log1p(std::exp(-std::fabs(y)));
@@ -76,7 +76,7 @@ TEST_P(siglip_edge, pairs_far_from_the_boundary) {
           c.wide = true;
           const double x = by_bias ? 0 : 32, z = by_bias ? sign * 1000 : sign * 1024;
           const siglip_numbers p = numbers_of(type, 2, {x, 1}, {sign * x, 0}, 0, by_bias ? z : 0);
-          const similarity_results r = run_here(c, p);
+          const results r = run_here(c, p);
           const bool right = (sign > 0) == positives;
           EXPECT_EQ(r["loss"][0], right ? 0 : std::fabs(z));
           EXPECT_EQ(r["grad_bias"][0], right ? 0 : sign);
@@ -145,7 +145,7 @@ TEST_P(siglip_edge, small_gradients_survive_half) {
   expect_correct(c, p);
   c.positives = false;
   c.keys = false;
-  const similarity_results r = run_here(c, p);
+  const results r = run_here(c, p);
   const std::vector<expectation> wanted = expect(c, p, GetParam());
   const expectation& of_images = named(wanted, "grad_queries");
   double size = 0, bound = 0;
@@ -164,7 +164,7 @@ TEST_P(siglip_edge, equal_texts_tie_to_the_lowest) {
     c.masked = true;  // with its own text alone, every image finds it
     p.query_ids.assign(50, 7);
     p.key_ids.assign(50, 7);
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     EXPECT_EQ(r["correct"][0], 50);
     expect_correct(c, p);
   }
@@ -215,7 +215,7 @@ TEST_P(siglip_edge, blocks_add_up_to_the_batch) {
     b.k.assign(block == 0 ? p.k.begin() : cut, block == 0 ? cut : p.k.end());
     b.keys = block == 0 ? 20 : 60;
     b.offset = 0;
-    const similarity_results r = run_here(of_block, b);
+    const results r = run_here(of_block, b);
     const std::vector<expectation> of_this = expect(of_block, b, GetParam());
     for (std::size_t k = 0; k < std::size(names); ++k) {
       for (std::size_t i = 0; i < sums[k].size(); ++i) {
@@ -236,7 +236,7 @@ TEST_P(siglip_edge, the_scales_gradient_is_that_of_the_images_along_themselves) 
   siglip_choice c = siglip_of_each_row();
   c.normalize = false;
   const siglip_numbers p = make_siglip(c, {.rows = 50, .keys = 50, .dimension = 30});
-  const similarity_results r = run_here(c, p);
+  const results r = run_here(c, p);
   const std::vector<expectation> wanted = expect(c, p, GetParam());
   double along = 0, bound = named(wanted, "grad_scale").bounds[0];
   for (std::size_t i = 0; i < p.q.size(); ++i) {
@@ -253,9 +253,9 @@ TEST_P(siglip_edge, tf32_is_only_used_where_it_is_allowed) {
   siglip_choice c = siglip_of_each_row();
   const siglip_numbers p = make_siglip(c, {.rows = 64, .keys = 64, .dimension = 64});
   const std::vector<expectation> wanted = expect(c, p);
-  const similarity_results exact = run_here(c, p);
+  const results exact = run_here(c, p);
   c.allow_tf32 = true;
-  const similarity_results fast = run_here(c, p);
+  const results fast = run_here(c, p);
   for (const char* name : {"loss", "grad_queries", "grad_keys"}) {
     EXPECT_TRUE(compare({name, exact[name]}, named(wanted, name)).ok()) << name;
     EXPECT_FALSE(compare({name, fast[name]}, named(wanted, name)).ok()) << name;
@@ -268,7 +268,7 @@ TEST_P(siglip_edge, a_zero_vector_has_no_similarity_and_no_gradient) {
     siglip_numbers p = make_siglip(c, {.type = type, .rows = 33, .keys = 33, .dimension = 9});
     std::fill_n(p.q.begin() + 4 * 9, 9, 0.0);
     std::fill_n(p.k.begin() + 7 * 9, 9, 0.0);
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (std::size_t d = 0; d < 9; ++d) {
       EXPECT_EQ(r["grad_queries"][4 * 9 + d], 0);
       EXPECT_EQ(r["grad_keys"][7 * 9 + d], 0);
@@ -284,10 +284,10 @@ TEST_P(siglip_edge, an_image_that_is_not_finite_spoils_its_row_and_the_texts) {
         siglip_choice c = siglip_of_each_row();
         c.normalize = normalize;
         siglip_numbers p = make_siglip(c, {.type = type, .rows = 40, .keys = 45, .dimension = 12});
-        const similarity_results clean = run_here(c, p);
+        const results clean = run_here(c, p);
         constexpr std::size_t kRow = 17;
         p.q[kRow * 12 + 5] = bad;
-        const similarity_results r = run_here(c, p);
+        const results r = run_here(c, p);
         for (const char* name : {"loss", "grad_queries"}) {
           const std::size_t width = r[name].size() / 40;
           for (std::size_t i = 0; i < r[name].size(); ++i) {
@@ -313,10 +313,10 @@ TEST_P(siglip_edge, a_text_that_is_not_finite_spoils_the_rows_that_see_it) {
       c.normalize = normalize;
       c.masked = true;
       siglip_numbers p = make_siglip(c, {.rows = 40, .keys = 40, .dimension = 12});
-      const similarity_results clean = run_here(c, p);
+      const results clean = run_here(c, p);
       constexpr std::size_t kText = 6;
       p.k[kText * 12 + 3] = bad;
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       std::int64_t excluded = 0;
       for (std::size_t i = 0; i < 40; ++i) {
         const bool sees = p.query_ids[i] != p.key_ids[kText] || i == kText;
@@ -342,7 +342,7 @@ TEST_P(siglip_edge, a_scale_or_bias_in_memory_must_be_finite) {
       c.scale = c.bias = source::device;
       siglip_numbers p = make_siglip(c, {.rows = 20, .keys = 20, .dimension = 5});
       (of_bias ? p.bias : p.scale) = static_cast<float>(bad);
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const char* name : {"loss", "grad_queries", "grad_keys", "grad_scale", "grad_bias"}) {
         EXPECT_THAT(r[name], ::testing::Each(::testing::IsNan())) << name << " " << bad;
       }
@@ -360,7 +360,7 @@ TEST_P(siglip_edge, a_divisor_of_zero_gives_zeros_or_nan) {
       c.empty = nan ? culoss::empty_batch::nan : culoss::empty_batch::zero;
       siglip_numbers p = make_siglip(c, {.rows = 20, .keys = 20, .dimension = 5});
       p.normalizer = 0;
-      const similarity_results r = run_here(c, p);
+      const results r = run_here(c, p);
       for (const output& o : r.outputs) {
         if (o.name == "correct" || o.name == "rows_counted") continue;
         for (const double v : o.values) EXPECT_TRUE(same_bits(v, nan ? kNan : 0.0)) << o.name;
@@ -375,7 +375,7 @@ TEST_P(siglip_edge, no_rows_give_zeros) {
     siglip_choice c;
     c.accumulate = accumulate;
     const siglip_numbers p = make_siglip(c, {.rows = 0, .keys = 6, .dimension = 5});
-    const similarity_results r = run_here(c, p);
+    const results r = run_here(c, p);
     for (const output& o : r.outputs) {
       const bool stays = accumulate && (o.name == "grad_queries" || o.name == "grad_keys");
       for (std::size_t i = 0; i < o.values.size(); ++i) {

@@ -37,7 +37,7 @@ class siglip_plan : public ::testing::Test {
 };
 
 TEST_F(siglip_plan, agrees_within_the_bound_for_every_workspace) {
-  siglip_tally t;
+  tally t;
   for (const planned& each : planned_calls()) {
     const siglip_numbers p = make_siglip(each.choice, each.input);
     const culoss::similarity_workspace w = siglip_workspace_of(each.choice, p);
@@ -59,7 +59,7 @@ TEST_F(siglip_plan, has_the_same_bits_under_every_schedule) {
   for (const planned& each : planned_calls()) {
     const siglip_numbers p = make_siglip(each.choice, each.input);
     for (const std::int64_t bytes : {kLeastWorkspace, kBestWorkspace}) {
-      const similarity_results first = run(each.choice, p, {.workspace = bytes});
+      const results first = run(each.choice, p, {.workspace = bytes});
       ASSERT_TRUE(first.status.ok()) << first.status.message();
       std::uint64_t seed = 1;
       for (const simt::schedule order :
@@ -68,7 +68,7 @@ TEST_F(siglip_plan, has_the_same_bits_under_every_schedule) {
         settings.order = order;
         settings.seed = ++seed;
         const simt::scoped_settings during(settings);
-        const similarity_results again = run(each.choice, p, {.workspace = bytes});
+        const results again = run(each.choice, p, {.workspace = bytes});
         EXPECT_EQ(difference(first.outputs, again.outputs), "") << describe(each.choice, p);
       }
     }
@@ -106,8 +106,7 @@ TEST_F(siglip_plan, refuses_less_than_the_least_workspace) {
   const siglip_numbers p = make_siglip(each.choice, each.input);
   const std::size_t least = siglip_workspace_of(each.choice, p).least;
   const recorded_work work;
-  const similarity_results r =
-      run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
+  const results r = run(each.choice, p, {.workspace = static_cast<std::int64_t>(least) - 1});
   EXPECT_EQ(r.status.code(), culoss::status_code::workspace_too_small);
   EXPECT_EQ(r.status.message(), "siglip: workspace.bytes is " + std::to_string(least - 1) +
                                     ", must be at least " + std::to_string(least));
@@ -162,11 +161,11 @@ TEST_F(siglip_plan, can_be_captured_and_replayed_with_other_numbers) {
         p.normalizer += static_cast<float>(seed);
         call->write(p);
         captured.replay(s.get());
-        const similarity_results replayed = call->read({}), direct = run(c, p, how);
+        const results replayed = call->read({}), direct = run(c, p, how);
         ASSERT_TRUE(direct.status.ok()) << direct.status.message();
         EXPECT_EQ(replayed.damage, "");
         EXPECT_EQ(difference(replayed.outputs, direct.outputs), "") << describe(c, p);
-        siglip_tally t;
+        tally t;
         t.expect_correct(c, p, how);
       }
     }
@@ -186,7 +185,7 @@ TEST_F(siglip_plan, reads_each_similarity_once_and_writes_its_gradient) {
           make_siglip(c, {.type = type, .rows = kSide, .keys = kSide, .dimension = 8});
       const auto call = prepare(c, p);
       simt::watch::reset();
-      const similarity_results r = call->read(call->launch());
+      const results r = call->read(call->launch());
       ASSERT_TRUE(r.status.ok()) << r.status.message();
       int seen = 0;
       for (const simt::watch::launch_traffic& l : simt::watch::launches()) {

@@ -70,6 +70,7 @@ class cross_entropy_case : public loss_case {
 
   const cross_entropy_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "cross_entropy"; }
   const row_choice* rows() const override { return &choice_; }
   walk walks() const override { return choice_.inner > 0 ? walk::strided : walk::rows; }
   bool gradients_sum_to_zero() const override {

@@ -264,6 +264,7 @@ class cross_entropy_targets_case : public loss_case {
 
   const target_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "cross_entropy"; }
   const row_choice* rows() const override { return &choice_; }
   bool gradients_sum_to_zero() const override {
     return choice_.softcap == 0 && choice_.z_loss == 0;

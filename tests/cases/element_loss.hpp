@@ -15,6 +15,7 @@ class element_case : public loss_case {
 
   const element_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return name_of(choice_.function); }
   const row_choice* rows() const override { return &choice_; }
   walk walks() const override { return walk::elements; }
   int streams() const override { return choice_.labels ? 1 : 2; }

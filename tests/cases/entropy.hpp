@@ -145,6 +145,7 @@ class entropy_case : public loss_case {
 
   const entropy_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "entropy"; }
   const row_choice* rows() const override { return &choice_; }
   std::vector<mode> modes() const override {
     return {mode::fused, mode::forward, mode::gradient, mode::in_place};

@@ -42,7 +42,13 @@ enum class linear_mode {
   shards,  // likewise of each shard of the classes, from the merged statistics
 };
 
+struct linear_numbers;
+struct linear_execution;
+
 struct linear_choice : cross_entropy_choice {
+  using numbers = linear_numbers;
+  using execution = linear_execution;
+
   linear_mode mode = linear_mode::fused;
   std::vector<std::int64_t> shards;  // their widths, under shards
   bool bias = true;
@@ -77,12 +83,8 @@ inline culoss::linear_cross_entropy_shape shape_of(const linear_choice& c,
           .bias_gradient = c.grad_bias && c.bias};
 }
 
-class linear_call_base {
+class linear_call_base : public call_with<linear_numbers> {
  public:
-  virtual ~linear_call_base() = default;
-  virtual void write(const linear_numbers&) = 0;  // of the same shape; poisons the outputs
-  virtual culoss::status launch() = 0;
-  virtual results read(const culoss::status& launched) = 0;  // waits for the stream
   virtual std::size_t workspace_bytes() const = 0;
 };
 
@@ -441,12 +443,5 @@ class linear_call : public linear_call_base {
 
 std::unique_ptr<linear_call_base> prepare(const linear_choice& c, const linear_numbers& p,
                                           const linear_execution& how = {});
-
-inline results run(const linear_choice& c, const linear_numbers& p,
-                   const linear_execution& how = {}) {
-  const std::unique_ptr<linear_call_base> call = prepare(c, p, how);
-  const culoss::status launched = call->launch();
-  return call->read(launched);
-}
 
 }  // namespace culoss_test

@@ -258,52 +258,6 @@ class linear_expectation {
 std::vector<expectation> expect(const linear_choice& c, const linear_numbers& p,
                                 space where = space::cuda);
 
-// Counts the calls of a test and keeps the largest error over its bound.
-class linear_tally {
- public:
-  linear_tally() = default;
-  linear_tally(const linear_tally&) = delete;
-  linear_tally& operator=(const linear_tally&) = delete;
-  ~linear_tally() {
-    if (calls_ == 0) return;
-    std::printf("  %d calls; largest error in float %.3g of its bound (%s)\n", calls_, worst_,
-                where_.c_str());
-  }
-
-  bool expect_correct(const linear_choice& c, const linear_numbers& p,
-                      const linear_execution& how = {}) {
-    return expect_correct(c, p, how, expect(c, p, how.where));
-  }
-  bool expect_correct(const linear_choice& c, const linear_numbers& p, const linear_execution& how,
-                      const std::vector<expectation>& wanted) {
-    double ratio = 0;
-    std::string wrong;
-    try {
-      const results r = run(c, p, how);
-      const verdict v = compare(r.outputs, wanted);
-      ratio = v.worst_ratio;
-      wrong = complaint(r, v);
-    } catch (const std::exception& e) {
-      wrong = std::string(e.what()) + "\n" + simt::last_report();
-      simt::reset_errors();
-    }
-    ++calls_;
-    if (p.type == element::float32 && ratio > worst_) {
-      worst_ = ratio;
-      where_ = describe(c, p);
-    }
-    EXPECT_TRUE(wrong.empty()) << describe(c, p) << ", workspace " << how.workspace << ", offset "
-                               << how.offset << ":\n"
-                               << wrong;
-    return wrong.empty();
-  }
-
- private:
-  int calls_ = 0;
-  double worst_ = 0;
-  std::string where_;
-};
-
 inline linear_choice linear(const cross_entropy_choice& rows) {
   linear_choice c;
   static_cast<cross_entropy_choice&>(c) = rows;

@@ -4,14 +4,15 @@
 
 namespace culoss_test {
 
-std::unique_ptr<mined_call_base> prepare(const mined_choice& c, const mined_numbers& p,
-                                         const similarity_execution& how) {
-  return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<mined_call_base> {
-    return std::make_unique<mined_call<T>>(c, p, how);
-  });
+std::unique_ptr<call_with<mined_numbers>> prepare(const mined_choice& c, const mined_numbers& p,
+                                                  const similarity_execution& how) {
+  return with_type(
+      p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<call_with<mined_numbers>> {
+        return std::make_unique<mined_call<T>>(c, p, how);
+      });
 }
 
-std::vector<expectation> expect(const mined_choice& c, const mined_numbers& p) {
+std::vector<expectation> expect(const mined_choice& c, const mined_numbers& p, space) {
   return mined_expectation(c, p).all();
 }
 

@@ -22,6 +22,9 @@ struct mined_numbers {
 
 // Which options and outputs a call uses.
 struct mined_choice {
+  using numbers = mined_numbers;
+  using execution = similarity_execution;
+
   culoss::mining_rule rule = culoss::mining_rule::batch_hard;
   culoss::triplet_distance distance = culoss::triplet_distance::euclidean;
   float margin = 0.5f;
@@ -41,36 +44,14 @@ struct mined_choice {
   bool all() const { return rule == culoss::mining_rule::batch_all; }
 };
 
-struct mined_results {
-  culoss::status status;
-  std::vector<output> outputs;
-  std::string damage;
-
-  const std::vector<double>& operator[](const std::string& name) const {
-    for (const output& o : outputs) {
-      if (o.name == name) return o.values;
-    }
-    throw std::out_of_range("no output " + name);
-  }
-};
-
 inline culoss::mined_triplet_workspace_bytes workspace_of(const mined_choice& c,
                                                           const mined_numbers& p) {
   return culoss::mined_triplet_workspace(
       {.rows = p.rows, .dimension = p.dimension, .rule = c.rule});
 }
 
-// A call's memory and views; `launch` does nothing but the call.
-class mined_call_base {
- public:
-  virtual ~mined_call_base() = default;
-  virtual void write(const mined_numbers&) = 0;  // of the same shape; poisons the outputs
-  virtual culoss::status launch() = 0;
-  virtual mined_results read(const culoss::status& launched) = 0;  // waits for the stream
-};
-
 template <class T>
-class mined_call : public mined_call_base {
+class mined_call : public call_with<mined_numbers> {
  public:
   mined_call(const mined_choice& c, const mined_numbers& p, const similarity_execution& how)
       : c_(c), how_(how), ignore_index_(p.ignore_index) {
@@ -133,8 +114,8 @@ class mined_call : public mined_call_base {
     }
   }
 
-  mined_results read(const culoss::status& launched) override {
-    mined_results r{.status = launched, .outputs = {}, .damage = {}};
+  results read(const culoss::status& launched) override {
+    results r{.status = launched, .outputs = {}, .damage = {}};
     synchronize(how_.where, how_.stream);
     const auto take = [&r](const char* name, const auto& a) {
       if (a.given()) r.outputs.push_back({name, a.read(name, r.damage)});
@@ -229,14 +210,7 @@ class mined_call : public mined_call_base {
   std::size_t scratch_bytes_ = 0;
 };
 
-std::unique_ptr<mined_call_base> prepare(const mined_choice& c, const mined_numbers& p,
-                                         const similarity_execution& how = {});
-
-inline mined_results run(const mined_choice& c, const mined_numbers& p,
-                         const similarity_execution& how = {}) {
-  const std::unique_ptr<mined_call_base> call = prepare(c, p, how);
-  const culoss::status launched = call->launch();
-  return call->read(launched);
-}
+std::unique_ptr<call_with<mined_numbers>> prepare(const mined_choice& c, const mined_numbers& p,
+                                                  const similarity_execution& how = {});
 
 }  // namespace culoss_test

@@ -213,58 +213,13 @@ class mined_expectation {
 
   const mined_choice& c_;
   const mined_numbers& p_;
-  mined_results exact_;
+  results exact_;
   double divisor_ = 1;
   std::vector<double> loss_errors_, gradient_errors_;
 };
 
-std::vector<expectation> expect(const mined_choice& c, const mined_numbers& p);
-
-// Everything that is wrong with the results, or nothing.
-inline std::string complaint(const mined_results& r, const std::vector<expectation>& wanted,
-                             double* worst = nullptr) {
-  const verdict v = compare(r.outputs, wanted);
-  if (worst != nullptr) *worst = v.worst_ratio;
-  return complaint(results{.status = r.status, .outputs = {}, .faults = {}, .damage = r.damage}, v);
-}
-
-// Counts the calls of a test and keeps the largest error over its bound, of the calls in float.
-class mined_tally {
- public:
-  mined_tally() = default;
-  mined_tally(const mined_tally&) = delete;
-  mined_tally& operator=(const mined_tally&) = delete;
-  ~mined_tally() {
-    if (calls_ == 0) return;
-    std::printf("  %d calls; largest error in float %.3g of its bound (%s)\n", calls_, worst_,
-                where_.c_str());
-  }
-
-  bool expect_correct(const mined_choice& c, const mined_numbers& p,
-                      const similarity_execution& how = {}) {
-    double ratio = 0;
-    std::string wrong;
-    try {
-      wrong = complaint(run(c, p, how), expect(c, p), &ratio);
-    } catch (const std::exception& e) {
-      wrong = std::string(e.what()) + "\n" + simt::last_report();
-      simt::reset_errors();
-    }
-    ++calls_;
-    if (p.type == element::float32 && ratio > worst_) {
-      worst_ = ratio;
-      where_ = describe(c, p);
-    }
-    EXPECT_TRUE(wrong.empty()) << describe(c, p) << ", workspace " << how.workspace << ":\n"
-                               << wrong;
-    return wrong.empty();
-  }
-
- private:
-  int calls_ = 0;
-  double worst_ = 0;
-  std::string where_;
-};
+std::vector<expectation> expect(const mined_choice& c, const mined_numbers& p,
+                                space where = space::cuda);
 
 inline constexpr culoss::mining_rule kMiningRules[] = {culoss::mining_rule::batch_hard,
                                                        culoss::mining_rule::semi_hard,

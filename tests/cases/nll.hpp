@@ -134,6 +134,7 @@ class nll_case : public loss_case {
 
   const nll_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "nll"; }
   const row_choice* rows() const override { return &choice_; }
   walk walks() const override { return walk::elements; }
   std::vector<mode> modes() const override {

@@ -4,11 +4,12 @@
 
 namespace culoss_test {
 
-std::unique_ptr<self_call_base> prepare(const self_choice& c, const self_numbers& p,
-                                        const similarity_execution& how) {
-  return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<self_call_base> {
-    return std::make_unique<self_call<T>>(c, p, how);
-  });
+std::unique_ptr<call_with<self_numbers>> prepare(const self_choice& c, const self_numbers& p,
+                                                 const similarity_execution& how) {
+  return with_type(p.type,
+                   [&]<class T>(std::type_identity<T>) -> std::unique_ptr<call_with<self_numbers>> {
+                     return std::make_unique<self_call<T>>(c, p, how);
+                   });
 }
 
 std::vector<expectation> expect(const self_choice& c, const self_numbers& p, space where) {

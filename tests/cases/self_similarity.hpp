@@ -27,6 +27,9 @@ struct self_numbers {
 
 // Which options and outputs a call uses.
 struct self_choice {
+  using numbers = self_numbers;
+  using execution = similarity_execution;
+
   self_loss which = self_loss::nt_xent;
   bool normalize = true;
   bool masked = false;       // ids are given
@@ -60,16 +63,8 @@ inline culoss::similarity_workspace workspace_of(const self_choice& c, const sel
   return c.labeled() ? culoss::sup_con_workspace(shape) : culoss::nt_xent_workspace(shape);
 }
 
-class self_call_base {
- public:
-  virtual ~self_call_base() = default;
-  virtual void write(const self_numbers&) = 0;  // of the same shape; poisons the outputs
-  virtual culoss::status launch() = 0;
-  virtual similarity_results read(const culoss::status& launched) = 0;  // waits for the stream
-};
-
 template <class T>
-class self_call : public self_call_base {
+class self_call : public call_with<self_numbers> {
  public:
   self_call(const self_choice& c, const self_numbers& p, const similarity_execution& how)
       : c_(c), how_(how) {
@@ -133,8 +128,8 @@ class self_call : public self_call_base {
     }
   }
 
-  similarity_results read(const culoss::status& launched) override {
-    similarity_results r{.status = launched, .outputs = {}, .damage = {}};
+  results read(const culoss::status& launched) override {
+    results r{.status = launched, .outputs = {}, .damage = {}};
     synchronize(how_.where, how_.stream);
     const auto take = [&r](const char* name, const auto& a) {
       if (a.given()) r.outputs.push_back({name, a.read(name, r.damage)});
@@ -249,14 +244,7 @@ class self_call : public self_call_base {
   std::size_t scratch_bytes_ = 0;
 };
 
-std::unique_ptr<self_call_base> prepare(const self_choice& c, const self_numbers& p,
-                                        const similarity_execution& how = {});
-
-inline similarity_results run(const self_choice& c, const self_numbers& p,
-                              const similarity_execution& how = {}) {
-  const std::unique_ptr<self_call_base> call = prepare(c, p, how);
-  const culoss::status launched = call->launch();
-  return call->read(launched);
-}
+std::unique_ptr<call_with<self_numbers>> prepare(const self_choice& c, const self_numbers& p,
+                                                 const similarity_execution& how = {});
 
 }  // namespace culoss_test

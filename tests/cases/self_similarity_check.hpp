@@ -64,68 +64,11 @@ inline std::string describe(const self_choice& c, const self_numbers& p) {
          ", normalizer " + text(static_cast<int>(c.normalizer));
 }
 
-// As similarity_tally.
-class self_tally {
- public:
-  self_tally() = default;
-  self_tally(const self_tally&) = delete;
-  self_tally& operator=(const self_tally&) = delete;
-  ~self_tally() {
-    if (calls_ == 0) return;
-    std::printf("  %d calls; largest error in float %.3g of its bound (%s)\n", calls_, worst_,
-                where_.c_str());
-  }
-
-  bool expect_correct(const self_choice& c, const self_numbers& p,
-                      const similarity_execution& how = {}) {
-    return expect_correct(c, p, how, expect(c, p, how.where));
-  }
-  bool expect_correct(const self_choice& c, const self_numbers& p, const similarity_execution& how,
-                      const std::vector<expectation>& wanted) {
-    double ratio = 0;
-    std::string wrong;
-    try {
-      wrong = complaint(run(c, p, how), wanted, &ratio);
-    } catch (const std::exception& e) {
-      wrong = std::string(e.what()) + "\n" + simt::last_report();
-      simt::reset_errors();
-    }
-    ++calls_;
-    if (p.type == element::float32 && ratio > worst_) {
-      worst_ = ratio;
-      where_ = describe(c, p);
-    }
-    EXPECT_TRUE(wrong.empty()) << describe(c, p) << ", workspace " << how.workspace << ":\n"
-                               << wrong;
-    return wrong.empty();
-  }
-
- private:
-  int calls_ = 0;
-  double worst_ = 0;
-  std::string where_;
-};
-
 // A choice with a loss for each row, and the scale as its logarithm.
 inline self_choice of_each_row(self_loss which) {
   self_choice c{.which = which, .log_scale = true};
   c.reduction = culoss::reduction::none;
   return c;
 }
-
-// Calls on one execution space that must come back whole.
-class self_fixture : public on_each_space {
- protected:
-  similarity_results run_here(const self_choice& c, const self_numbers& p) const {
-    similarity_results r = run(c, p, {.where = GetParam()});
-    EXPECT_TRUE(r.status.ok()) << r.status.message();
-    EXPECT_EQ(r.damage, "");
-    return r;
-  }
-  void expect_correct(const self_choice& c, const self_numbers& p) const {
-    self_tally t;
-    t.expect_correct(c, p, {.where = GetParam()});
-  }
-};
 
 }  // namespace culoss_test

@@ -175,7 +175,7 @@ class self_expectation {
   const self_numbers& p_;
   similarity_arithmetic a_;
   double scale_ = 1, divisor_ = 1, largest_weight_ = 0;
-  similarity_results exact_;
+  results exact_;
   std::vector<contrast_bounds> rows_;
   std::vector<double> row_weights_, weights_, loss_errors_, gradient_errors_;
   double scale_error_ = 0, ambiguous_ = 0;

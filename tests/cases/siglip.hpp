@@ -13,6 +13,9 @@ struct siglip_numbers : similarity_numbers {
 };
 
 struct siglip_choice : similarity_choice {
+  using numbers = siglip_numbers;
+  using execution = similarity_execution;
+
   bool positives = true;
   source bias = source::value;
   bool bias_gradient = true;
@@ -54,17 +57,8 @@ inline std::string describe(const siglip_choice& c, const siglip_numbers& p) {
          (c.bias == source::device ? " on the device" : "");
 }
 
-// A call's memory and views; `launch` does nothing but the call.
-class siglip_call_base {
- public:
-  virtual ~siglip_call_base() = default;
-  virtual void write(const siglip_numbers&) = 0;  // of the same shape; poisons the outputs
-  virtual culoss::status launch() = 0;
-  virtual similarity_results read(const culoss::status& launched) = 0;  // waits for the stream
-};
-
 template <class T>
-class siglip_call : public siglip_call_base {
+class siglip_call : public call_with<siglip_numbers> {
  public:
   siglip_call(const siglip_choice& c, const siglip_numbers& p, const similarity_execution& how)
       : c_(c), how_(how), offset_(p.offset) {
@@ -129,8 +123,8 @@ class siglip_call : public siglip_call_base {
     }
   }
 
-  similarity_results read(const culoss::status& launched) override {
-    similarity_results r{.status = launched, .outputs = {}, .damage = {}};
+  results read(const culoss::status& launched) override {
+    results r{.status = launched, .outputs = {}, .damage = {}};
     synchronize(how_.where, how_.stream);
     const auto take = [&r](const char* name, const auto& a) {
       if (a.given()) r.outputs.push_back({name, a.read(name, r.damage)});
@@ -245,14 +239,7 @@ class siglip_call : public siglip_call_base {
   std::size_t scratch_bytes_ = 0;
 };
 
-std::unique_ptr<siglip_call_base> prepare(const siglip_choice& c, const siglip_numbers& p,
-                                          const similarity_execution& how = {});
-
-inline similarity_results run(const siglip_choice& c, const siglip_numbers& p,
-                              const similarity_execution& how = {}) {
-  const std::unique_ptr<siglip_call_base> call = prepare(c, p, how);
-  const culoss::status launched = call->launch();
-  return call->read(launched);
-}
+std::unique_ptr<call_with<siglip_numbers>> prepare(const siglip_choice& c, const siglip_numbers& p,
+                                                   const similarity_execution& how = {});
 
 }  // namespace culoss_test

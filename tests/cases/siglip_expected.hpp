@@ -160,69 +160,12 @@ class siglip_expectation {
   const siglip_numbers& p_;
   similarity_arithmetic a_;
   double scale_, bias_, divisor_ = 1, largest_weight_ = 0;
-  similarity_results exact_;
+  results exact_;
   std::vector<double> row_weights_, weights_, loss_errors_, image_errors_, text_errors_;
   double scale_error_ = 0, bias_error_ = 0, ambiguous_ = 0;
 };
 
 std::vector<expectation> expect(const siglip_choice& c, const siglip_numbers& p,
                                 space where = space::cuda);
-
-// As similarity_tally.
-class siglip_tally {
- public:
-  siglip_tally() = default;
-  siglip_tally(const siglip_tally&) = delete;
-  siglip_tally& operator=(const siglip_tally&) = delete;
-  ~siglip_tally() {
-    if (calls_ == 0) return;
-    std::printf("  %d calls; largest error in float %.3g of its bound (%s)\n", calls_, worst_,
-                where_.c_str());
-  }
-
-  bool expect_correct(const siglip_choice& c, const siglip_numbers& p,
-                      const similarity_execution& how = {}) {
-    return expect_correct(c, p, how, expect(c, p, how.where));
-  }
-  bool expect_correct(const siglip_choice& c, const siglip_numbers& p,
-                      const similarity_execution& how, const std::vector<expectation>& wanted) {
-    double ratio = 0;
-    std::string wrong;
-    try {
-      wrong = complaint(run(c, p, how), wanted, &ratio);
-    } catch (const std::exception& e) {
-      wrong = std::string(e.what()) + "\n" + simt::last_report();
-      simt::reset_errors();
-    }
-    ++calls_;
-    if (p.type == element::float32 && ratio > worst_) {
-      worst_ = ratio;
-      where_ = describe(c, p);
-    }
-    EXPECT_TRUE(wrong.empty()) << describe(c, p) << ", workspace " << how.workspace << ":\n"
-                               << wrong;
-    return wrong.empty();
-  }
-
- private:
-  int calls_ = 0;
-  double worst_ = 0;
-  std::string where_;
-};
-
-// Calls on one execution space that must come back whole.
-class siglip_fixture : public on_each_space {
- protected:
-  similarity_results run_here(const siglip_choice& c, const siglip_numbers& p) const {
-    similarity_results r = run(c, p, {.where = GetParam()});
-    EXPECT_TRUE(r.status.ok()) << r.status.message();
-    EXPECT_EQ(r.damage, "");
-    return r;
-  }
-  void expect_correct(const siglip_choice& c, const siglip_numbers& p) const {
-    siglip_tally t;
-    t.expect_correct(c, p, {.where = GetParam()});
-  }
-};
 
 }  // namespace culoss_test

@@ -217,6 +217,7 @@ class sigmoid_focal_case : public loss_case {
 
   const sigmoid_focal_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "sigmoid_focal"; }
   const row_choice* rows() const override { return &choice_; }
   walk walks() const override { return walk::elements; }
   int streams() const override { return choice_.labels ? 1 : 2; }

@@ -9,8 +9,8 @@
 #include "tests/cases/cross_entropy_choices.hpp"
 #include "tests/emulator/probe.hpp"
 #include "tests/harness/arrays.hpp"
-#include "tests/harness/comparator.hpp"
 #include "tests/harness/problem.hpp"
+#include "tests/harness/results.hpp"
 
 namespace culoss_test {
 
@@ -30,8 +30,13 @@ struct similarity_numbers {
   std::int64_t all_columns() const { return columns() + of_a_row; }
 };
 
+struct similarity_execution;
+
 // Which options and outputs a call uses.
 struct similarity_choice {
+  using numbers = similarity_numbers;
+  using execution = similarity_execution;
+
   bool symmetric = false;  // clip
   bool normalize = true;
   bool in_batch = true;
@@ -72,19 +77,6 @@ struct similarity_execution {
   culoss::cublas* blas = nullptr;  // null: one that all tests share
 };
 
-struct similarity_results {
-  culoss::status status;
-  std::vector<output> outputs;
-  std::string damage;
-
-  const std::vector<double>& operator[](const std::string& name) const {
-    for (const output& o : outputs) {
-      if (o.name == name) return o.values;
-    }
-    throw std::out_of_range("no output " + name);
-  }
-};
-
 inline culoss::similarity_shape shape_of(const similarity_choice& c, const similarity_numbers& p) {
   return {.queries = p.rows,
           .keys = p.keys,
@@ -118,12 +110,8 @@ inline culoss::cublas& shared_blas() {
 inline double standing(std::int64_t i) { return static_cast<double>(i % 7 - 3) / 64; }
 
 // A call's memory and views; `launch` does nothing but the call.
-class similarity_call_base {
+class similarity_call_base : public call_with<similarity_numbers> {
  public:
-  virtual ~similarity_call_base() = default;
-  virtual void write(const similarity_numbers&) = 0;  // of the same shape; poisons the outputs
-  virtual culoss::status launch() = 0;
-  virtual similarity_results read(const culoss::status& launched) = 0;  // waits for the stream
   virtual culoss::workspace workspace() const = 0;
   // What was moved of the rows' own negatives, and of their gradient in their type.
   virtual std::pair<simt::watch::range_traffic, simt::watch::range_traffic> own_traffic() const = 0;
@@ -225,8 +213,8 @@ class similarity_call : public similarity_call_base {
     }
   }
 
-  similarity_results read(const culoss::status& launched) override {
-    similarity_results r{.status = launched, .outputs = {}, .damage = {}};
+  results read(const culoss::status& launched) override {
+    results r{.status = launched, .outputs = {}, .damage = {}};
     synchronize(how_.where, how_.stream);
     const auto take = [&r](const char* name, const auto& a) {
       if (a.given()) r.outputs.push_back({name, a.read(name, r.damage)});
@@ -386,12 +374,5 @@ class similarity_call : public similarity_call_base {
 std::unique_ptr<similarity_call_base> prepare(const similarity_choice& c,
                                               const similarity_numbers& p,
                                               const similarity_execution& how = {});
-
-inline similarity_results run(const similarity_choice& c, const similarity_numbers& p,
-                              const similarity_execution& how = {}) {
-  const std::unique_ptr<similarity_call_base> call = prepare(c, p, how);
-  const culoss::status launched = call->launch();
-  return call->read(launched);
-}
 
 }  // namespace culoss_test

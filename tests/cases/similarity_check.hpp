@@ -89,57 +89,6 @@ inline std::string describe(const similarity_choice& c, const similarity_numbers
          ", normalizer " + text(static_cast<int>(c.normalizer));
 }
 
-// Everything that is wrong with the results, or nothing.
-inline std::string complaint(const similarity_results& r, const std::vector<expectation>& wanted,
-                             double* worst = nullptr) {
-  const verdict v = compare(r.outputs, wanted);
-  if (worst != nullptr) *worst = v.worst_ratio;
-  return complaint(results{.status = r.status, .outputs = {}, .faults = {}, .damage = r.damage}, v);
-}
-
-// Counts the calls of a test and keeps the largest error over its bound, of the calls in float: in
-// 16 bits the rounding of the result fills the bound by itself.
-class similarity_tally {
- public:
-  similarity_tally() = default;
-  similarity_tally(const similarity_tally&) = delete;
-  similarity_tally& operator=(const similarity_tally&) = delete;
-  ~similarity_tally() {
-    if (calls_ == 0) return;
-    std::printf("  %d calls; largest error in float %.3g of its bound (%s)\n", calls_, worst_,
-                where_.c_str());
-  }
-
-  bool expect_correct(const similarity_choice& c, const similarity_numbers& p,
-                      const similarity_execution& how = {}) {
-    return expect_correct(c, p, how, expect(c, p, how.where));
-  }
-  bool expect_correct(const similarity_choice& c, const similarity_numbers& p,
-                      const similarity_execution& how, const std::vector<expectation>& wanted) {
-    double ratio = 0;
-    std::string wrong;
-    try {
-      wrong = complaint(run(c, p, how), wanted, &ratio);
-    } catch (const std::exception& e) {
-      wrong = std::string(e.what()) + "\n" + simt::last_report();
-      simt::reset_errors();
-    }
-    ++calls_;
-    if (p.type == element::float32 && ratio > worst_) {
-      worst_ = ratio;
-      where_ = describe(c, p);
-    }
-    EXPECT_TRUE(wrong.empty()) << describe(c, p) << ", workspace " << how.workspace << ":\n"
-                               << wrong;
-    return wrong.empty();
-  }
-
- private:
-  int calls_ = 0;
-  double worst_ = 0;
-  std::string where_;
-};
-
 // A choice with a loss for each row, and the scale as its logarithm.
 inline similarity_choice of_each_row(bool symmetric) {
   similarity_choice c{.symmetric = symmetric, .log_scale = true};
@@ -148,14 +97,8 @@ inline similarity_choice of_each_row(bool symmetric) {
 }
 
 // Calls on one execution space that must come back whole.
-class similarity_fixture : public on_each_space {
+class similarity_fixture : public batch_fixture {
  protected:
-  similarity_results run_here(const similarity_choice& c, const similarity_numbers& p) const {
-    similarity_results r = run(c, p, {.where = GetParam()});
-    EXPECT_TRUE(r.status.ok()) << r.status.message();
-    EXPECT_EQ(r.damage, "");
-    return r;
-  }
   // All values are `expected`, within the bounds that an expectation of them has.
   static void expect_near(const std::vector<double>& values, double expected,
                           const expectation& bounds) {
@@ -163,10 +106,6 @@ class similarity_fixture : public on_each_space {
     for (std::size_t i = 0; i < values.size(); ++i) {
       EXPECT_NEAR(values[i], expected, bounds.bounds[i]) << i;
     }
-  }
-  void expect_correct(const similarity_choice& c, const similarity_numbers& p) const {
-    similarity_tally t;
-    t.expect_correct(c, p, {.where = GetParam()});
   }
 };
 

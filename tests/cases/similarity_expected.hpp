@@ -246,7 +246,7 @@ class similarity_expectation {
   bool kept_;
   double scale_, margin_ = 0, divisor_ = 1, largest_weight_ = 0;
   std::vector<double> columns_;  // keys, then negatives
-  similarity_results exact_;
+  results exact_;
   std::vector<double> row_weights_, weights_;
   std::vector<side_bounds> rows_, cols_;
   std::vector<double> loss_errors_, query_errors_, column_errors_, own_errors_;

@@ -77,6 +77,9 @@ class smooth_labels_case : public loss_case {
 
   const smooth_labels_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override {
+    return choice_.form == smoothing_form::backward ? "smooth_labels_backward" : "smooth_labels";
+  }
   const row_choice* rows() const override { return &choice_; }
   walk walks() const override { return walk::elements; }
   std::vector<mode> modes() const override {

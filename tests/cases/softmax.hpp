@@ -148,6 +148,7 @@ class softmax_case : public loss_case {
     return choice_.name() + std::string("_T") + std::to_string(choice_.temperature).substr(0, 3) +
            (choice_.temperature_on_device ? "_device" : "");
   }
+  std::string function() const override { return choice_.name(); }
   std::vector<mode> modes() const override {
     if (choice_.backward()) return {mode::fused, mode::in_place, mode::in_place_upstream};
     return {mode::fused, mode::in_place};

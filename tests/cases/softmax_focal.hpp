@@ -142,6 +142,7 @@ class softmax_focal_case : public loss_case {
 
   const softmax_focal_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "softmax_focal"; }
   const row_choice* rows() const override { return &choice_; }
   walk walks() const override { return choice_.inner > 0 ? walk::strided : walk::rows; }
   bool gradients_sum_to_zero() const override { return true; }

@@ -1,8 +1,10 @@
 // The cases of all families as one kind of thing, for promises that do not ask what is computed.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/cases/all.hpp"
@@ -16,102 +18,63 @@
 
 namespace culoss_test {
 
-// The public function that a case is about: the longest that its name begins with.
-inline std::string function_of(const loss_case& c) {
-  std::string longest;
-  for (const std::string f :
-       {"softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cross_entropy",
-        "softmax_focal", "sigmoid_focal", "nll", "mse", "mae", "huber", "smooth_l1",
-        "binary_cross_entropy", "binary_cross_entropy_probabilities", "hinge", "soft_margin",
-        "smooth_labels", "smooth_labels_backward", "entropy"}) {
-    if (c.name().rfind(f, 0) == 0 && f.size() > longest.size()) longest = f;
-  }
-  EXPECT_NE(longest, "") << c.name();
-  return longest;
+// The public functions that a call makes, in their order.
+inline std::vector<std::string> functions_of(const loss_case& c, const execution& how) {
+  const std::string forward = c.function(), backward = forward + "_backward";
+  if (how.mode == mode::split) return {forward, backward};
+  return {how.mode == mode::backward ? backward : forward};
+}
+inline std::vector<std::string> functions_of(const linear_choice& c, const linear_execution&) {
+  const std::string forward = "linear_cross_entropy", backward = forward + "_backward";
+  std::vector<std::string> functions(std::max<std::size_t>(1, c.shards.size()), forward);
+  if (c.mode == linear_mode::shards) functions.push_back("merge_statistics");
+  if (c.mode == linear_mode::split) functions.push_back(backward);
+  functions.insert(functions.end(), c.shards.size(), backward);
+  return functions;
+}
+inline std::vector<std::string> functions_of(const similarity_choice& c,
+                                             const similarity_execution&) {
+  return {c.symmetric ? "clip" : "info_nce"};
+}
+inline std::vector<std::string> functions_of(const self_choice& c, const similarity_execution&) {
+  return {name_of(c.which)};
+}
+inline std::vector<std::string> functions_of(const siglip_choice&, const similarity_execution&) {
+  return {"siglip"};
+}
+inline std::vector<std::string> functions_of(const mined_choice&, const similarity_execution&) {
+  return {"mined_triplet"};
+}
+
+template <class Numbers>
+subject subject_of(std::unique_ptr<call_with<Numbers>> prepared, const Numbers& p) {
+  const std::shared_ptr<call_with<Numbers>> call = std::move(prepared);
+  subject s;
+  s.write = [call, p] { call->write(p); };
+  s.launch = [call] { return call->launch(); };
+  s.read = [call] {
+    const results r = call->read({});
+    return subject::reading{r.outputs, r.damage};
+  };
+  return s;
 }
 
 inline subject subject_of(const loss_case& c, const problem& p, const execution& how) {
-  const std::string f = function_of(c);
-  const std::shared_ptr<invocation> call = c.prepare(p, how);
-  subject s;
+  subject s = subject_of<problem>(c.prepare(p, how), p);
   s.what = describe(c, p, how) + (how.workspace ? "" : ", without a workspace");
-  if (how.mode != mode::backward) s.functions.push_back(f);
-  if (how.mode == mode::backward || how.mode == mode::split) s.functions.push_back(f + "_backward");
+  s.functions = functions_of(c, how);
   s.stream = how.stream;
-  s.write = [call, p] { call->write(p); };
-  s.launch = [call] { return call->launch(); };
-  s.read = [call] {
-    const results r = call->read({});
-    return subject::reading{r.outputs, r.damage};
-  };
   return s;
 }
 
-inline subject subject_of(const similarity_choice& c, const similarity_numbers& p,
-                          const similarity_execution& how) {
-  const std::shared_ptr<similarity_call_base> call = prepare(c, p, how);
-  subject s;
+// Of a loss that mixes the rows of a batch.
+template <class Choice>
+subject subject_of(const Choice& c, const typename Choice::numbers& p,
+                   const typename Choice::execution& how) {
+  subject s = subject_of<typename Choice::numbers>(prepare(c, p, how), p);
   s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
-  s.functions = {c.symmetric ? "clip" : "info_nce"};
+  s.functions = functions_of(c, how);
   s.stream = how.stream;
-  s.write = [call, p] { call->write(p); };
-  s.launch = [call] { return call->launch(); };
-  s.read = [call] {
-    const similarity_results r = call->read({});
-    return subject::reading{r.outputs, r.damage};
-  };
-  return s;
-}
-
-inline subject subject_of(const linear_choice& c, const linear_numbers& p,
-                          const linear_execution& how) {
-  const std::shared_ptr<linear_call_base> call = prepare(c, p, how);
-  subject s;
-  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
-  const std::string forward = "linear_cross_entropy", backward = forward + "_backward";
-  s.functions.assign(std::max<std::size_t>(1, c.shards.size()), forward);
-  if (c.mode == linear_mode::shards) s.functions.push_back("merge_statistics");
-  if (c.mode == linear_mode::split) s.functions.push_back(backward);
-  s.functions.insert(s.functions.end(), c.shards.size(), backward);
-  s.stream = how.stream;
-  s.write = [call, p] { call->write(p); };
-  s.launch = [call] { return call->launch(); };
-  s.read = [call] {
-    const results r = call->read({});
-    return subject::reading{r.outputs, r.damage};
-  };
-  return s;
-}
-
-inline subject subject_of(const self_choice& c, const self_numbers& p,
-                          const similarity_execution& how) {
-  const std::shared_ptr<self_call_base> call = prepare(c, p, how);
-  subject s;
-  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
-  s.functions = {name_of(c.which)};
-  s.stream = how.stream;
-  s.write = [call, p] { call->write(p); };
-  s.launch = [call] { return call->launch(); };
-  s.read = [call] {
-    const similarity_results r = call->read({});
-    return subject::reading{r.outputs, r.damage};
-  };
-  return s;
-}
-
-inline subject subject_of(const siglip_choice& c, const siglip_numbers& p,
-                          const similarity_execution& how) {
-  const std::shared_ptr<siglip_call_base> call = prepare(c, p, how);
-  subject s;
-  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
-  s.functions = {"siglip"};
-  s.stream = how.stream;
-  s.write = [call, p] { call->write(p); };
-  s.launch = [call] { return call->launch(); };
-  s.read = [call] {
-    const similarity_results r = call->read({});
-    return subject::reading{r.outputs, r.damage};
-  };
   return s;
 }
 
@@ -149,22 +112,6 @@ inline std::vector<similarity_way> similarity_ways() {
       {forward_only(plain), {.rows = 5, .keys = 5, .dimension = 4}},
       {forward_only(clip), {.type = half, .rows = 6, .keys = 6, .dimension = 3}},
   };
-}
-
-inline subject subject_of(const mined_choice& c, const mined_numbers& p,
-                          const similarity_execution& how) {
-  const std::shared_ptr<mined_call_base> call = prepare(c, p, how);
-  subject s;
-  s.what = describe(c, p) + ", workspace " + std::to_string(how.workspace);
-  s.functions = {"mined_triplet"};
-  s.stream = how.stream;
-  s.write = [call, p] { call->write(p); };
-  s.launch = [call] { return call->launch(); };
-  s.read = [call] {
-    const mined_results r = call->read({});
-    return subject::reading{r.outputs, r.damage};
-  };
-  return s;
 }
 
 // The ways to mine a batch, and what a call may leave out.

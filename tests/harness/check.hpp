@@ -38,6 +38,10 @@ inline std::string complaint(const results& r, const verdict& v) {
   return text;
 }
 
+inline std::string complaint(const results& r, const std::vector<expectation>& expected) {
+  return complaint(r, compare(r.outputs, expected));
+}
+
 // Counts the calls of a test and keeps the largest error over its bound.
 class tally {
  public:
@@ -68,10 +72,34 @@ class tally {
   }
   bool expect_correct(const loss_case& c, const problem& p, const execution& how,
                       const std::vector<expectation>& expected, const std::string& input = {}) {
+    return holds([&] { return run(c, p, how); }, expected, p.type == element::float32,
+                 [&] { return describe(c, p, how) + (input.empty() ? "" : ", ") + input; });
+  }
+  // A loss that mixes the rows of a batch. `expect` and `describe` are found beside the choice.
+  template <class Choice>
+  bool expect_correct(const Choice& c, const typename Choice::numbers& p,
+                      const typename Choice::execution& how = {}) {
+    return expect_correct(c, p, how, expect(c, p, how.where));
+  }
+  template <class Choice>
+  bool expect_correct(const Choice& c, const typename Choice::numbers& p,
+                      const typename Choice::execution& how,
+                      const std::vector<expectation>& expected) {
+    return holds([&] { return run(c, p, how); }, expected, p.type == element::float32,
+                 [&] {
+                   return describe(c, p) + ", workspace " + std::to_string(how.workspace) +
+                          ", offset " + std::to_string(how.offset);
+                 });
+  }
+
+ private:
+  template <class Run, class Describe>
+  bool holds(const Run& run_call, const std::vector<expectation>& expected, bool in_float,
+             const Describe& what) {
     std::string wrong;
     verdict v;
     try {
-      const results r = run(c, p, how);
+      const results r = run_call();
       v = compare(r.outputs, expected);
       wrong = complaint(r, v);
     } catch (const std::exception& e) {
@@ -80,22 +108,20 @@ class tally {
     }
     ++calls_;
     // In 16 bits the rounding of the result fills the bound by itself.
-    if (p.type == element::float32 && v.worst_ratio > worst_) {
+    if (in_float && v.worst_ratio > worst_) {
       worst_ = v.worst_ratio;
-      where_ = describe(c, p, how);
+      where_ = what();
     }
     if (wrong.empty()) return true;
     constexpr int kShown = 5;
     if (++wrong_ <= kShown) {
-      ADD_FAILURE() << describe(c, p, how) << (input.empty() ? "" : ", ") << input << ":\n"
-                    << wrong;
+      ADD_FAILURE() << what() << ":\n" << wrong;
     } else if (wrong_ == kShown + 1) {
       ADD_FAILURE() << "more of the same";
     }
     return false;
   }
 
- private:
   long long calls_ = 0, wrong_ = 0;
   double worst_ = 0;
   std::string where_;
@@ -106,6 +132,23 @@ class on_each_space : public ::testing::TestWithParam<space> {
  protected:
   void SetUp() override {
     if (GetParam() == space::cuda) CULOSS_NEEDS_CUDA();
+  }
+};
+
+// Calls of losses that mix the rows of a batch, on one execution space, that must come back whole.
+class batch_fixture : public on_each_space {
+ protected:
+  template <class Choice>
+  results run_here(const Choice& c, const typename Choice::numbers& p) const {
+    results r = run(c, p, {.where = GetParam()});
+    EXPECT_TRUE(r.status.ok()) << r.status.message();
+    EXPECT_EQ(r.damage, "");
+    return r;
+  }
+  template <class Choice>
+  void expect_correct(const Choice& c, const typename Choice::numbers& p) const {
+    tally t;
+    t.expect_correct(c, p, {.where = GetParam()});
   }
 };
 

@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "host/tuning.hpp"
-#include "tests/harness/comparator.hpp"
 #include "tests/harness/memory.hpp"
 #include "tests/harness/problem.hpp"
+#include "tests/harness/results.hpp"
 #include "tests/harness/row_choice.hpp"
 
 namespace culoss_test {
@@ -48,14 +48,6 @@ struct execution {
   int threads = 0;  // on the CPU
 };
 
-// What came back. `damage` names what was written that should not have been.
-struct results {
-  culoss::status status;
-  std::vector<output> outputs;
-  culoss::faults faults;
-  std::string damage;
-};
-
 // Bytes of one array that the kernels of a call load and store; where how often a pack is read
 // depends on where it begins, the most that may be loaded.
 struct moved_array {
@@ -67,14 +59,9 @@ struct moved_array {
   bool at_most = false;        // of the loads
 };
 
-// A call with its memory: `launch` does nothing but the call, so it can be captured, repeated and
-// timed; the numbers can be changed between launches.
-class invocation {
+// With what its kernels move.
+class invocation : public call_with<problem> {
  public:
-  virtual ~invocation() = default;
-  virtual void write(const problem& numbers) = 0;  // of the same shape; also poisons the outputs
-  virtual culoss::status launch() = 0;
-  virtual results read(const culoss::status& launched) = 0;  // waits for the stream
   virtual std::vector<moved_array> moves() const = 0;
 };
 
@@ -86,6 +73,7 @@ class loss_case {
  public:
   virtual ~loss_case() = default;
   virtual std::string name() const = 0;
+  virtual std::string function() const = 0;  // the public one, but for a `_backward`
   virtual const row_choice* rows() const { return nullptr; }  // its shared options, if it has them
   virtual int streams() const { return 1; }                   // matrices that it reads
   virtual walk walks() const { return walk::rows; }
