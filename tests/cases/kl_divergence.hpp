@@ -188,6 +188,7 @@ class kl_case : public loss_case {
 
   const kl_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "kl_divergence"; }
   const row_choice* rows() const override { return &choice_; }
   int streams() const override { return 2; }
   std::vector<mode> modes() const override {
