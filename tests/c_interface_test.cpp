@@ -78,8 +78,6 @@ TEST(c_interface_tests, leave_out_no_function_and_no_option) {
     for (const std::smatch& f : matches(body, "(\\w+)[,;]")) {
       const std::string field = f[1];
       if (field == "size" || field == "reserved") continue;
-      // Changes no choice: see flags_are_0_or_1.
-      if (name == "culoss_mined_triplet_options" && field == "allow_tf32") continue;
       EXPECT_TRUE(proven()[name].contains(field)) << name << "." << field << " is in no test";
     }
   }
@@ -306,37 +304,6 @@ TEST(c_interface_types, that_do_not_fit_are_refused) {
         s.x.type = CULOSS_FLOAT64;
       },
       "logits is of float64, which only the CPU takes", CULOSS_UNSUPPORTED);
-}
-
-TEST(c_interface_types, flags_are_0_or_1) {
-  small_call s;
-  c_call c{};
-  c.where = &s.where;
-  c.in[0] = s.x;
-  c.labels = s.t;
-
-  culoss_entropy_outputs entropy{};
-  entropy.size = sizeof entropy;
-  entropy.loss = {&s.loss, 1, CULOSS_FLOAT32, 0};
-  culoss_entropy_options entropy_options;
-  init_of("entropy").init(&entropy_options, sizeof entropy_options);
-  entropy_options.mean_elements = 2;
-  c.outputs = &entropy;
-  c.options = &entropy_options;
-  EXPECT_EQ(function("entropy").call(&c), CULOSS_INVALID_ARGUMENT);
-  EXPECT_EQ(culoss_last_message(), std::string("entropy: mean_elements is 2, must be 0 or 1"));
-
-  // Nothing else can be seen of this one: it changes no result.
-  culoss_mined_triplet_outputs triplet{};
-  triplet.size = sizeof triplet;
-  triplet.loss = {&s.loss, 1, CULOSS_FLOAT32, 0};
-  culoss_mined_triplet_options triplet_options;
-  init_of("mined_triplet").init(&triplet_options, sizeof triplet_options);
-  triplet_options.allow_tf32 = -1;
-  c.outputs = &triplet;
-  c.options = &triplet_options;
-  EXPECT_EQ(function("mined_triplet").call(&c), CULOSS_INVALID_ARGUMENT);
-  EXPECT_EQ(culoss_last_message(), std::string("mined_triplet: allow_tf32 is -1, must be 0 or 1"));
 }
 
 TEST(c_interface_messages, belong_to_the_thread) {

@@ -206,6 +206,8 @@ void call_mined_triplet(place& p, bool each, bool wide) {
   k.field(CULOSS_TEST_FIELD(soft_margin), 1);
   k.field(CULOSS_TEST_FIELD(ignore_index), 1);
   k.field(CULOSS_TEST_FIELD(accumulate), 1);
+  // Changes no choice; that it is read shows in what it may not be.
+  k.field(CULOSS_TEST_FIELD(allow_tf32), 1, {}, true, true);
   k.run(
       [&](const auto& where, const outputs& o, const auto& how) {
         return culoss::mined_triplet(where, as<input_of<T>>(x), as<culoss::label_view>(labels), o,

@@ -329,6 +329,9 @@ class untyped_calls {
     std::string name;
     change before, set;
     bool unread_by_cpu;
+    bool changes_no_result = false;
+    bool flag = false;    // 0 or 1
+    change unknown = {};  // a value that none of its type has
   };
   using cpp_call = std::function<culoss::status(const void* outputs, const void* options)>;
 
@@ -344,8 +347,9 @@ class untyped_calls {
       proven()["culoss_" + options_ + "_options"].insert(t.name);
       const result before = both("before " + t.name, t.before);
       const result after = both(t.name, t.before + t.set);
-      const bool same = t.unread_by_cpu && place_.where == space::cpu;
+      const bool same = t.changes_no_result || (t.unread_by_cpu && place_.where == space::cpu);
       EXPECT_TRUE(same || !(before == after)) << name_ << ": " << t.name << " changes nothing";
+      refuses_unknown(t);
     }
   }
 
@@ -416,6 +420,15 @@ class untyped_calls {
     EXPECT_EQ(c.damage, "") << name_ << ", " << what;
     EXPECT_TRUE(c.outputs == cpp.outputs) << name_ << ", " << what << ": other bits";
     return c;
+  }
+  // In C++ every flag is one of the two.
+  void refuses_unknown(const test& t) {
+    if (t.unknown.c.empty()) return;
+    const change how = t.before + t.unknown;
+    const result r = t.flag ? from_c(always_ + how) : both("unknown " + t.name, how);
+    EXPECT_EQ(r.code, CULOSS_INVALID_ARGUMENT) << name_ << ": " << t.name << " may be anything";
+    if (!t.flag) return;
+    EXPECT_EQ(r.message, name_ + ": " + t.name + " is 2, must be 0 or 1");
   }
   // Each was written, and no two hold the same, so that none can stand for another.
   void outputs_differ(const result& r) {
@@ -493,9 +506,15 @@ class pair_of_calls : public untyped_calls {
   // results there.
   template <class Field, class Value>
   void field(const char* name, const Field& f, const Value& v, const change& before = {},
-             bool unread_by_cpu = false) {
+             bool unread_by_cpu = false, bool changes_no_result = false) {
     if constexpr (std::is_same_v<T, float>) {
-      tests_.push_back({name, before, with(name, f, v), unread_by_cpu});
+      using type = std::remove_reference_t<decltype(f(std::declval<Options&>()))>;
+      test t{name, before, with(name, f, v), unread_by_cpu};
+      t.changes_no_result = changes_no_result;
+      t.flag = std::is_same_v<type, bool>;
+      if constexpr (std::is_same_v<type, bool>) t.unknown = with(name, f, 2);
+      if constexpr (std::is_enum_v<type>) t.unknown = with(name, f, 99);
+      tests_.push_back(t);
     }
   }
   // Those that every loss has.
