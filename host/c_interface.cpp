@@ -29,8 +29,8 @@ static_assert(equal(CULOSS_REDUCTION_NONE, reduction::none) &&
               equal(CULOSS_REDUCTION_SUM, reduction::sum));
 static_assert(equal(CULOSS_EMPTY_ZERO, empty_batch::zero) &&
               equal(CULOSS_EMPTY_NAN, empty_batch::nan));
-static_assert(sizeof(culoss_fault_record) == sizeof(fault_record) &&
-              alignof(culoss_fault_record) == alignof(fault_record));
+static_assert(sizeof(culoss_fault_record) == sizeof(fault_record));
+static_assert(alignof(culoss_fault_record) == alignof(fault_record));
 static_assert(faults::label_out_of_range == 1);
 
 #define CULOSS_SAME_PLACE(c, cpp, field) (offsetof(c, field) == offsetof(cpp, field))

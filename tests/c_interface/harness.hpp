@@ -412,7 +412,7 @@ class untyped_calls {
   result both(const std::string& what, const change& how) {
     const change all = always_ + how;
     poison();
-    const result c = from_c(all);
+    result c = from_c(all);
     poison();
     const result cpp = from_cpp(all);
     EXPECT_EQ(c.code, cpp.code) << name_ << ", " << what << ": " << c.message << cpp.message;
