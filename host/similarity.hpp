@@ -152,13 +152,13 @@ inline std::size_t carve(void* base, const similarity_extent& e, const panel_pla
   m.col_partials = c.take<kernels::side_state>(
       e.symmetric ? blocks * std::min(round_up(plan.cols, 8), kColumnSlice) : 0);
   const bool keeps_scores = e.of_a_row > 0 && !row_scores_on_chip(e.of_a_row);
-  float2* const row_scores = c.take<float2>(keeps_scores ? plan.rows * e.of_a_row : 0);
+  float2* const row_scores = c.take<float2>(keeps_scores ? elements_of(plan.rows, e.of_a_row) : 0);
   m.row_scores = keeps_scores ? row_scores : nullptr;
   const bool kept = plan.kind == similarity_plan::kept;
-  m.s = c.take<float>(plan.tile_rows * (plan.whole ? columns : plan.cols));
+  m.s = c.take<float>(elements_of(plan.tile_rows, plan.whole ? columns : plan.cols));
   const std::int64_t of_gradient = kept ? columns : plan.cols;
-  m.g = c.take<char>(e.gradients ? plan.rows * of_gradient * e.element_bytes : 0);
-  m.shifts = c.take<float>(kept ? plan.rows * e.chunks() : 0);
+  m.g = c.take<char>(e.gradients ? elements_of(plan.rows, of_gradient * e.element_bytes) : 0);
+  m.shifts = c.take<float>(kept ? elements_of(plan.rows, e.chunks()) : 0);
   m.du = c.take<float>(e.gradients && !e.self ? plan.rows * e.dimension : 0);
   for (int i = 0; i < 2; ++i) {
     m.key_norms[i] = e.self ? m.row_norms : c.take<float>(e.keys[i]);

@@ -78,11 +78,14 @@ status run(Sweep&& sweep, const device_context& context, const cuda& where,
 inline bool possible(const similarity_shape& s) noexcept {
   constexpr std::int64_t kMost = std::int64_t{1} << 48;
   const bool gradients = s.gradients || s.negative_gradients;
+  const bool known =
+      s.plan >= similarity_plan::forward_only && s.plan <= similarity_plan::automatic;
+  if (!known || (s.element_bytes != 2 && s.element_bytes != 4)) return false;
   if (s.plan == similarity_plan::kept && s.element_bytes != 2) return false;
   if (s.plan == similarity_plan::forward_only && gradients) return false;
   const auto exist = [&](std::int64_t rows) { return rows >= 0 && rows <= kMost / s.dimension; };
-  return s.dimension > 0 && s.dimension <= kMost && s.element_bytes > 0 && exist(s.queries) &&
-         exist(s.keys) && exist(s.negatives) && exist(s.row_negatives) &&
+  return s.dimension > 0 && s.dimension <= kMost && exist(s.queries) && exist(s.keys) &&
+         exist(s.negatives) && exist(s.row_negatives) &&
          (s.row_negatives == 0 || s.queries <= kMost / s.dimension / s.row_negatives);
 }
 

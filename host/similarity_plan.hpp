@@ -15,6 +15,13 @@ inline constexpr std::int64_t kFoldBlocks = 264;        // wanted of a launch: t
 
 constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
+// Elements of a buffer, or, where they are more, so many that no memory holds them and that the
+// bytes of a call's buffers can still be added.
+constexpr std::int64_t elements_of(std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t kMost = std::int64_t{1} << 56;
+  return cols > 0 && rows > kMost / cols ? kMost : rows * cols;
+}
+
 struct panel_plan {
   similarity_plan kind = similarity_plan::recompute;
   std::int64_t rows = 0;       // of a panel: its gradient is made at once

@@ -356,5 +356,28 @@ TEST(similarity_workspace, needs_no_memory_of_the_size_of_the_matrix) {
             std::size_t{4} << 30);
 }
 
+// A number that no workspace has, and not one that has wrapped around.
+TEST(similarity_workspace, of_more_than_there_is_memory_is_more_than_there_is_memory) {
+  for (const int bits : {10, 30, 31, 32, 40, 47}) {
+    const std::int64_t n = std::int64_t{1} << bits;
+    for (const similarity_plan plan : {similarity_plan::automatic, similarity_plan::one_visit,
+                                       similarity_plan::recompute, similarity_plan::kept}) {
+      const culoss::similarity_shape shape{.queries = n, .keys = n, .dimension = 1, .plan = plan};
+      const long double most = 0x1p56, pairs = static_cast<long double>(n) * n;
+      for (const bool symmetric : {false, true}) {
+        const culoss::similarity_workspace w =
+            symmetric ? culoss::clip_workspace(shape) : culoss::info_nce_workspace(shape);
+        EXPECT_LE(w.least, w.best);
+        EXPECT_GE(w.least, static_cast<std::size_t>(n) * 32) << bits;
+        const bool stays = plan == similarity_plan::one_visit || plan == similarity_plan::kept;
+        const int of_a_pair = plan == similarity_plan::kept ? 2 : 4;
+        if (symmetric && stays) {
+          EXPECT_GE(static_cast<long double>(w.least), std::min(most, of_a_pair * pairs)) << bits;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace culoss_test

@@ -278,7 +278,8 @@ TEST(siglip_workspace, of_impossible_shapes_is_nothing) {
        {culoss::similarity_shape{.queries = 1, .keys = 1, .dimension = 0},
         {.queries = -1, .keys = 1, .dimension = 1},
         {.queries = 1, .keys = std::int64_t{1} << 62, .dimension = 4},
-        {.queries = 1, .keys = 1, .dimension = 1, .element_bytes = 0}}) {
+        {.queries = 1, .keys = 1, .dimension = 1, .element_bytes = 0},
+        {.queries = 1, .keys = 1, .dimension = 1, .element_bytes = 1 << 30}}) {
     EXPECT_EQ(culoss::siglip_workspace(s).best, 0u);
     EXPECT_EQ(culoss::siglip_workspace(s).least, 0u);
   }

@@ -26,21 +26,35 @@ void check_workspaces(source& from) {
   (void)culoss::margin_workspace_bytes(rows, columns);
   (void)culoss::nll_workspace_bytes(rows, columns);
   (void)culoss::entropy_workspace_bytes(rows, columns);
-  const culoss::similarity_shape shape{.queries = rows,
-                                       .keys = from.integer(rows),
-                                       .negatives = from.coin() ? from.integer(rows) : 0,
-                                       .dimension = columns,
-                                       .element_bytes = static_cast<int>(from.integer(2)),
-                                       .gradients = from.coin(),
-                                       .negative_gradients = from.coin()};
-  for (const auto& w : {culoss::info_nce_workspace(shape), culoss::clip_workspace(shape),
-                        culoss::siglip_workspace(shape)}) {
-    require(w.least <= w.best,
-            "more workspace is needed than is of use: queries " + std::to_string(shape.queries) +
-                ", keys " + std::to_string(shape.keys) + ", negatives " +
-                std::to_string(shape.negatives) + ", dimension " + std::to_string(shape.dimension) +
-                ", element_bytes " + std::to_string(shape.element_bytes) + ": " +
-                std::to_string(w.least) + " and " + std::to_string(w.best));
+  culoss::similarity_shape shape{.queries = rows,
+                                 .keys = from.integer(rows),
+                                 .negatives = from.coin() ? from.integer(rows) : 0,
+                                 .dimension = columns,
+                                 .element_bytes = static_cast<int>(from.integer(2)),
+                                 .gradients = from.coin(),
+                                 .negative_gradients = from.coin()};
+  using enum culoss::similarity_plan;
+  for (const culoss::similarity_plan plan :
+       {automatic, forward_only, one_visit, recompute, kept, culoss::similarity_plan{-1}}) {
+    shape.plan = plan;
+    for (const auto& w : {culoss::info_nce_workspace(shape), culoss::clip_workspace(shape),
+                          culoss::siglip_workspace(shape)}) {
+      require(w.least <= w.best, "more workspace is needed than is of use: queries " +
+                                     std::to_string(shape.queries) + ", keys " +
+                                     std::to_string(shape.keys) + ", negatives " +
+                                     std::to_string(shape.negatives) + ", dimension " +
+                                     std::to_string(shape.dimension) + ", element_bytes " +
+                                     std::to_string(shape.element_bytes) + ", plan " +
+                                     std::to_string(static_cast<int>(plan)) + ": " +
+                                     std::to_string(w.least) + " and " + std::to_string(w.best));
+    }
+  }
+  const culoss::self_similarity_shape self{.rows = rows,
+                                           .dimension = columns,
+                                           .element_bytes = shape.element_bytes,
+                                           .gradients = shape.gradients};
+  for (const auto& w : {culoss::nt_xent_workspace(self), culoss::sup_con_workspace(self)}) {
+    require(w.least <= w.best, "of one batch: more workspace is needed than is of use");
   }
 }
 

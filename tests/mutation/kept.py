@@ -46,7 +46,7 @@ MUTANTS = [
            'the largest of a column is not what it says',
            '-weight * q, x.best};', '-weight * q, INFINITY};', 'info_nce_kept'),
     Mutant('kept-shifts-short', SWEEP, 'the workspace lacks the last shifts',
-           'plan.rows * e.chunks()', 'plan.rows * (e.chunks() - 1)',
+           'elements_of(plan.rows, e.chunks())', 'elements_of(plan.rows, e.chunks() - 1)',
            'info_nce_kept info_nce_plan info_nce_plan.asan'),
     Mutant('kept-rows-on-one-place', SWEEP, 'every tile writes the panel\'s first rows',
            'const std::int64_t r = row % plan_.rows, ld', 'const std::int64_t r = 0, ld',

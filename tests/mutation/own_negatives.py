@@ -71,7 +71,7 @@ MUTANTS = [
     Mutant('own-start-forgotten', SWEEP, 'keys\' part of dq overwrites that of a row\'s own',
            'bool started = p_.of_a_row > 0 && wants_queries;', 'bool started = false;', TESTS),
     Mutant('own-scores-short', SWEEP, 'the workspace holds too few scores',
-           'keeps_scores ? plan.rows * e.of_a_row : 0', 'keeps_scores ? e.of_a_row : 0',
+           'elements_of(plan.rows, e.of_a_row)', 'elements_of(1, e.of_a_row)',
            f'{TESTS} {TESTS}.asan'),
     Mutant('own-alignment-assumed', SWEEP, 'rows of any pitch are read 16 bytes at a time',
            'ld * bytes % kPackBytes == 0;', 'true;', TESTS),
