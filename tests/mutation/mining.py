@@ -86,7 +86,7 @@ MUTANTS = [
            '(tf32 ? 1.01f * 0x1p-9f : 0.0f)', '0.0f'),
     Mutant('semi-hard-multiplies-never-again', HOST, 'the second sweep reads the last tile only',
            'fold(row, false, true, plan_.cols < rows())', 'fold(row, false, true, false)',
-           'mined_triplet_plan'),
+           'mined_triplet_plan', narrow=True),
     Mutant('mean-of-what-was-not-counted', CALL, 'a mean divides by nothing that was counted',
            'if (p_.counts_divisor) by_.by.counted = of_rows_.counted;\n', ''),
 
