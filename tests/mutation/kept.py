@@ -58,7 +58,8 @@ MUTANTS = [
     Mutant('kept-by-itself', PLAN, 'a plan that nobody has measured is the default',
            '{similarity_plan::kept, false}', '{similarity_plan::kept, true}', 'info_nce_kept'),
     Mutant('kept-tiles-anywhere', PLAN, 'a tile begins between two shifts',
-           'is_kept ? kFoldBlockColumns : 8', '8', 'info_nce_kept'),
+           'is_kept ? kFoldBlockColumns : 8', '8', 'similarity_plan.cpu',
+           first='tests/similarity_plan_test.cpp'),
     Mutant('kept-in-float', 'host/info_nce.hpp', 'float embeddings are kept in 16 bits',
            'plan != kept || is_narrow<T>,', 'true,', 'info_nce_arguments'),
 ]
