@@ -37,7 +37,7 @@ std::vector<planned> planned_calls() {
   semi.soft_margin = semi.wide = true;
   const mined_choice all{.rule = mining_rule::batch_all};
   return {{hard, {.type = element::float16, .rows = rows, .dimension = 4, .classes = 40}},
-          {semi, {.type = element::bfloat16, .rows = 520, .dimension = 5, .classes = 40}},
+          {semi, {.type = element::bfloat16, .rows = rows, .dimension = 5, .classes = 40}},
           {all, {.rows = 90, .dimension = 3, .classes = 12}}};
 }
 
