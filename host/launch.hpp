@@ -72,22 +72,39 @@ struct dynamic_shared {
       : bytes(bytes), limit(static_cast<int>(limit)) {}
 };
 
-template <class... Parameters, class... Arguments>
-status launch(const device_context& context, void (*kernel)(Parameters...), dim3 grid, int threads,
-              const dynamic_shared& shared, Arguments&&... arguments) noexcept {
-  if (shared.bytes > 0) {
-    const status s = checked(
-        context.function, "cudaFuncSetAttribute",
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared.limit));
-    if (!s.ok()) return s;
-  }
+inline cudaLaunchConfig_t config_of(const device_context& context, dim3 grid, int threads,
+                                    const dynamic_shared& shared) noexcept {
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.dynamicSmemBytes = static_cast<std::size_t>(shared.bytes);
   config.stream = context.stream;
+  return config;
+}
+
+template <class... Parameters>
+status allow_shared(const device_context& context, void (*kernel)(Parameters...),
+                    const dynamic_shared& shared) noexcept {
+  if (shared.bytes == 0) return {};
+  return checked(
+      context.function, "cudaFuncSetAttribute",
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared.limit));
+}
+
+template <class... Parameters, class... Arguments>
+status start(const device_context& context, void (*kernel)(Parameters...),
+             const cudaLaunchConfig_t& config, Arguments&&... arguments) noexcept {
   return checked(context.function, "cudaLaunchKernelEx",
                  cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...));
+}
+
+template <class... Parameters, class... Arguments>
+status launch(const device_context& context, void (*kernel)(Parameters...), dim3 grid, int threads,
+              const dynamic_shared& shared, Arguments&&... arguments) noexcept {
+  const status s = allow_shared(context, kernel, shared);
+  if (!s.ok()) return s;
+  return start(context, kernel, config_of(context, grid, threads, shared),
+               std::forward<Arguments>(arguments)...);
 }
 
 template <class... Parameters, class... Arguments>
@@ -95,6 +112,35 @@ status launch(const device_context& context, void (*kernel)(Parameters...), long
               int threads, const dynamic_shared& shared, Arguments&&... arguments) noexcept {
   return launch(context, kernel, grid_of(blocks), threads, shared,
                 std::forward<Arguments>(arguments)...);
+}
+
+// As many clusters as there is work for and the device holds at once; `fits`: whether it holds one,
+// else nothing is launched.
+template <class... Parameters, class... Arguments>
+status launch_clusters(const device_context& context, void (*kernel)(Parameters...),
+                       long long clusters, int blocks_of_cluster, int threads,
+                       const dynamic_shared& shared, bool& fits,
+                       Arguments&&... arguments) noexcept {
+  constexpr int kPortable = 8;  // more need to be allowed, which changes nothing for fewer
+  status s = allow_shared(context, kernel, shared);
+  if (s.ok() && blocks_of_cluster > kPortable) {
+    s = checked(context.function, "cudaFuncSetAttribute",
+                cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
+  }
+  if (!s.ok()) return s;
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {static_cast<unsigned>(blocks_of_cluster), 1, 1};
+  cudaLaunchConfig_t config = config_of(context, grid_of(blocks_of_cluster), threads, shared);
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int resident = 0;
+  s = checked(context.function, "cudaOccupancyMaxActiveClusters",
+              cudaOccupancyMaxActiveClusters(&resident, kernel, &config));
+  fits = resident > 0;
+  if (!s.ok() || !fits) return s;
+  config.gridDim.x *= static_cast<unsigned>(clusters < resident ? clusters : resident);
+  return start(context, kernel, config, std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace culoss::detail

@@ -59,10 +59,17 @@ inline status check_width(const device_context& context, const char* name,
                  static_cast<long long>(kMost));
 }
 
-// By as many blocks as the device holds.
+// By as many blocks, or clusters of them, as the device holds.
 template <class Policy>
 status launch_ring(const device_context& context, const ring_plan& plan,
-                   const typename Policy::arguments& a) noexcept {
+                   const typename Policy::arguments& a, bool& fits) noexcept {
+  fits = true;
+  const dynamic_shared shared{plan.shared_bytes, kRingSharedLimit};
+  const int threads = plan.threads + 32;
+  if (plan.cluster > 1) {
+    return launch_clusters(context, kernels::rows_by_ring<Policy, 512, true>, a.rows, plan.cluster,
+                           threads, shared, fits, a, plan.slots, plan.packs_of_slot);
+  }
   int device = 0, multiprocessors = 0;
   status s = checked(context.function, "cudaGetDevice", cudaGetDevice(&device));
   if (!s.ok()) return s;
@@ -71,13 +78,11 @@ status launch_ring(const device_context& context, const ring_plan& plan,
   if (!s.ok()) return s;
   const long long resident = static_cast<long long>(plan.blocks) * multiprocessors;
   const long long blocks = a.rows < resident ? a.rows : resident;
-  const dynamic_shared shared{plan.shared_bytes, kRingSharedLimit};
   const auto run = [&](auto kernel) noexcept {
-    return launch(context, kernel, blocks, plan.threads + 32, shared, a, plan.slots,
-                  plan.packs_of_slot);
+    return launch(context, kernel, blocks, threads, shared, a, plan.slots, plan.packs_of_slot);
   };
-  if (plan.threads == 128) return run(kernels::rows_by_ring<Policy, 128>);
-  return run(kernels::rows_by_ring<Policy, 512>);
+  if (plan.threads == 128) return run(kernels::rows_by_ring<Policy, 128, false>);
+  return run(kernels::rows_by_ring<Policy, 512, false>);
 }
 
 template <class Policy>
@@ -92,8 +97,11 @@ status launch_rows(const device_context& context, const typename Policy::argumen
       plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
   if constexpr (requires { requires Policy::kRing; }) {
     const ring_plan ring = plan_ring(context.capability, a.cols, kBytes);
-    if (context.row_kernels == row_kernels::pipelined && writes && ring.slots > 0)
-      return launch_ring<Policy>(context, ring, a);
+    if (context.row_kernels == row_kernels::pipelined && writes && ring.slots > 0) {
+      bool fits = false;
+      const status s = launch_ring<Policy>(context, ring, a, fits);
+      if (!s.ok() || fits) return s;
+    }
   }
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;

@@ -71,28 +71,40 @@ constexpr row_plan plan_rows(int capability, std::int64_t cols, int element_byte
 }
 
 // Rows of more than 4 KB that are written, on Hopper: through a ring of at least two in shared
-// memory.
+// memory, or of segments of them where a cluster shares each row.
 struct ring_plan {
-  int threads;  // of a block, without the warp that copies
-  int slots;    // 0: the row is too wide, or too narrow
-  int packs_of_slot;
-  int blocks;        // of a multiprocessor
-  int shared_bytes;  // dynamic shared memory of a block
+  int threads;        // of a block, without the warp that copies
+  int slots;          // 0: the row is too wide, or too narrow
+  int packs_of_slot;  // of a row, or a segment
+  int blocks;         // of a multiprocessor
+  int cluster;        // blocks that share a row
+  int shared_bytes;   // dynamic shared memory of a block
 };
-constexpr std::int64_t kRingSharedLimit = 227 * 1024 - kRingStatic;  // of a block
+constexpr std::int64_t kRingSharedLimit = 227 * 1024;  // of a block
 constexpr ring_plan plan_ring(int capability, std::int64_t cols, int element_bytes) {
   constexpr std::int64_t kOfMultiprocessor = 228 * 1024, kReserved = 1024;  // of each block
   const std::int64_t packs = packs_of(cols, element_bytes, true);
-  const std::int64_t room = packs_of(cols, element_bytes, false), bytes = room * kPackBytes;
+  const std::int64_t room = packs_of(cols, element_bytes, false);
   if (capability != 90 || packs <= 32 * (kMaxLanePacks - 1)) return {};
+  const auto plan = [](int threads, int blocks, int cluster, std::int64_t packs_of_slot) {
+    const std::int64_t share = kOfMultiprocessor / blocks - kReserved;
+    const std::int64_t most = share < kRingSharedLimit ? share : kRingSharedLimit;
+    const std::int64_t bytes = packs_of_slot * kPackBytes;
+    const std::int64_t slots = (most - kRingExchange) / bytes;
+    if (slots < 2) return ring_plan{};
+    const int used = slots < kRingSlots ? static_cast<int>(slots) : kRingSlots;
+    return ring_plan{threads, used,    static_cast<int>(packs_of_slot),
+                     blocks,  cluster, static_cast<int>(kRingExchange + used * bytes)};
+  };
   const int threads = packs <= 1024 ? 128 : 512;
   // As many blocks as have room for two rows each: what one computes hides where others wait.
   for (int blocks = ring_blocks(threads); blocks > 0; --blocks) {
-    const std::int64_t most = kOfMultiprocessor / blocks - kReserved - kRingStatic;
-    const std::int64_t slots = (most < kRingSharedLimit ? most : kRingSharedLimit) / bytes;
-    if (slots < 2) continue;
-    const int used = slots < kRingSlots ? static_cast<int>(slots) : kRingSlots;
-    return {threads, used, static_cast<int>(room), blocks, static_cast<int>(used * bytes)};
+    const ring_plan p = plan(threads, blocks, 1, room);
+    if (p.slots > 0) return p;
+  }
+  for (int cluster = 2; cluster <= kMostRingBlocks; cluster *= 2) {
+    const ring_plan p = plan(threads, 1, cluster, (room + cluster - 1) / cluster);
+    if (p.slots > 0) return p;
   }
   return {};
 }

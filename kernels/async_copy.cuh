@@ -105,6 +105,59 @@ __device__ void wait_stores() {
 __device__ inline void fence_proxy() {
   CULOSS_SM90(asm volatile("fence.proxy.async.shared::cta;" ::: "memory"));
 }
+
+// Blocks of a cluster.
+__device__ inline int cluster_rank() {
+  std::uint32_t rank = 0;
+  CULOSS_SM90(asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank)));
+  return static_cast<int>(rank);
+}
+__device__ inline int cluster_size() {
+  std::uint32_t size = 1;
+  CULOSS_SM90(asm("mov.u32 %0, %%cluster_nctaid.x;" : "=r"(size)));
+  return static_cast<int>(size);
+}
+// All their threads meet.
+__device__ inline void sync_cluster() {
+  CULOSS_SM90(
+      asm volatile("barrier.cluster.arrive.release;\n"
+                   "barrier.cluster.wait.acquire;" ::
+                       : "memory"));
+}
+// The same variable of another block.
+template <class T>
+__device__ T* of_block(T* p, int rank) {
+  std::uint64_t there = 0;
+  CULOSS_SM90(asm("mapa.u64 %0, %1, %2;"
+                  : "=l"(there)
+                  : "l"(reinterpret_cast<std::uint64_t>(p)), "r"(rank)));
+  return reinterpret_cast<T*>(there);
+}
+// At the same barrier of another block, for which wait_for_blocks then waits.
+__device__ inline void arrive_at_block(barrier* b, int rank) {
+  CULOSS_SM90(
+      asm volatile("{\n"
+                   ".reg .b32 there;\n"
+                   "mapa.shared::cluster.u32 there, %0, %1;\n"
+                   "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n"
+                   "}" ::"r"(shared_address(b)),
+                   "r"(rank)
+                   : "memory"));
+}
+__device__ inline void wait_for_blocks(barrier* b, int parity) {
+  std::uint32_t over = 0;
+  do {
+    CULOSS_SM90(
+        asm volatile("{\n"
+                     ".reg .pred p;\n"
+                     "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
+                     "selp.u32 %0, 1, 0, p;\n"
+                     "}"
+                     : "=r"(over)
+                     : "r"(shared_address(b)), "r"(parity)
+                     : "memory"));
+  } while (over == 0);
+}
 #undef CULOSS_SM90
 
 __device__ inline void copy16_async(void* shared, const void* global) {
@@ -151,6 +204,19 @@ void wait_stores(where w = where::current()) {
   simt::wait_bulk(kLeft, false, w);
 }
 inline void fence_proxy() { simt::fence_proxy(); }
+inline int cluster_rank() { return static_cast<int>(simt::cluster_rank()); }
+inline int cluster_size() { return static_cast<int>(simt::cluster_size()); }
+inline void sync_cluster(where w = where::current()) { simt::cluster_barrier(w); }
+template <class T>
+T* of_block(T* p, int rank, where w = where::current()) {
+  return static_cast<T*>(simt::map_shared_rank(p, static_cast<unsigned>(rank), w));
+}
+inline void arrive_at_block(barrier* b, int rank, where w = where::current()) {
+  simt::arrive(of_block(b, rank, w), 0, w);
+}
+inline void wait_for_blocks(barrier* b, int parity, where w = where::current()) {
+  wait(b, parity, w);
+}
 inline void copy16_async(void* shared, const void* global, where w = where::current()) {
   simt::copy16(shared, global, w);
 }

@@ -18,8 +18,9 @@ inline constexpr int kLaneThreads = 128;
 inline constexpr int kMaxLanePacks = 9;  // packs a lane keeps in registers, at most
 
 // Rows by way of a ring in shared memory
-inline constexpr int kRingSlots = 4;      // rows in it, at most
-inline constexpr int kRingStatic = 1024;  // static bytes of its own, at most
+inline constexpr int kRingSlots = 4;        // rows in it, at most
+inline constexpr int kRingExchange = 1024;  // bytes of a block's shared memory beside it
+inline constexpr int kMostRingBlocks = 16;  // that share a row
 // Blocks of a multiprocessor, at most, by their threads: as many as there are registers for.
 constexpr int ring_blocks(int threads) { return threads > 128 ? 2 : 6; }
 

@@ -1,20 +1,25 @@
 // Wide rows by way of a ring in shared memory: while the threads of a block work on one row, the
-// next ones are being loaded and the ones before stored, by bulk copies that nobody waits for.
+// next ones are being loaded and the ones before stored, by bulk copies that nobody waits for. Of
+// rows that are too wide for it each block of a cluster has a segment.
 //
 // Moves, per row of C elements of s bytes: C s read once, C s written once; nothing of a row that
 // is skipped. The 16-byte packs that lie inside a row move in bulk, wherever it begins and ends;
 // the fewer than 16 bytes at each end element by element. Where the output does not begin at the
 // same place in its 16 bytes as the input, it is stored in 16-byte accesses of its own packs.
 //
-//   rows_by_ring<Policy, N>   N threads and a warp that copies; a grid that stays: block b has the
-//                             rows b, b + blocks, ...
+//   rows_by_ring<Policy, N, false>  N threads and a warp that copies; a grid that stays: block b
+//                                   has the rows b, b + blocks, ...
+//   rows_by_ring<Policy, N, true>   likewise cluster by cluster; for each row the blocks send each
+//                                   other one state, and meet only at the beginning and the end
 //
-// The tree of the reduction is that of rows_by_block<Policy, N>: the bits are the same.
+// Without a cluster the tree of the reduction is that of rows_by_block<Policy, N>: the bits are the
+// same. With one, the segments' trees are merged in their order; the width decides how many.
 //
-// Predicted for an H200, not measured: rows of 64 KB, two blocks a multiprocessor only up to 57 KB,
-// so one of three slots; 128 KB a row through each multiprocessor at its share of 4.2 TB/s are about
-// 4.0 us, of which the threads compute about 3.2 us (two exponentials an element at 16 a clock, the
-// finish by one thread about 0.7 us): bound by the memory from 16-bit rows of 2049 columns on.
+// Predicted for an H200, not measured. 16-bit rows of 64 KB, three to a block, one block of a
+// multiprocessor: 128 KB through each multiprocessor at its share of 4.2 TB/s are 4.0 us, of which
+// the threads compute about 3.2 us (two exponentials an element at 16 a clock, about 0.7 us for the
+// finish by one thread): bound by the memory. Segments of 64 KB, as rows of 128256 columns have in
+// clusters of 4, wait about 1 us more for their states, which the ring hides.
 #pragma once
 
 #include "kernels/async_copy.cuh"
@@ -22,35 +27,73 @@
 
 namespace culoss::kernels {
 
-// What the warps of a block tell each other.
+// What the warps of a block tell each other, and the blocks of a cluster.
 template <class Policy, int kThreads>
 struct ring_exchange {
   barrier loaded[detail::kRingSlots];   // 2 arrivals: with the bulk copy, after the row's ends
   barrier written[detail::kRingSlots];  // a warp is done with the slot
   barrier reduced;                      // a warp's state is there
+  barrier gathered[2];                  // a block's state is there, of every other row
   barrier finished;                     // the coefficients are there
   typename Policy::state states[kThreads / 32];
+  typename Policy::state own;                                    // the block's
+  typename Policy::state of_blocks[2][detail::kMostRingBlocks];  // of every other row
   typename Policy::coefficients coefficients;
   long long rows[detail::kRingSlots];
   int stores[detail::kRingSlots];  // whether the slot holds results
 };
 
-// The packs of a row that move in bulk: all but those which it shares with something else.
-struct bulk_packs {
-  int first, count;
+// What a block has of a row. All but the first segment begin at a multiple of 16 bytes.
+template <class Policy>
+struct row_segment {
+  using T = typename Policy::value;
+  using result_row = typename row_of<Policy>::result_row;
+  static constexpr int kSize = pack<T>::kSize;
 
-  template <class View>
-  __device__ explicit bulk_packs(const View& row) {
-    first = row.head() > 0 ? 1 : 0;
-    count = (row.head() + row.cols()) / View::kSize - first;
+  const typename Policy::arguments& a;
+  long long row;
+  int begin, end;  // columns
+
+  __device__ input_row<T> in() const {
+    return {a.in[0].data + row * a.in[0].ld + begin, end - begin};
   }
-  __device__ int bytes() const { return count * detail::kPackBytes; }
+  __device__ result_row out() const {
+    return {a.out[0].data + row * a.out[0].ld + begin, end - begin};
+  }
+
+  template <bool kCluster>
+  __device__ static row_segment of(const typename Policy::arguments& a, long long row, int packs) {
+    const int cols = static_cast<int>(a.cols);
+    if constexpr (!kCluster) return {a, row, 0, cols};
+    const int rank = cluster_rank();
+    const int head = input_row<T>(a.in[0].data + row * a.in[0].ld, cols).head();
+    const int begin = rank == 0 ? 0 : rank * packs * kSize - head;
+    const int end = (rank + 1) * packs * kSize - head;
+    return {a, row, begin, end < cols ? end : cols};
+  }
+
+  // The packs that move in bulk: all but those which the segment shares with something else.
+  __device__ static int first_bulk(const input_row<T>& in) { return in.head() > 0 ? 1 : 0; }
+  __device__ static int bulk_bytes(const input_row<T>& in) {
+    return ((in.head() + in.cols()) / kSize - first_bulk(in)) * detail::kPackBytes;
+  }
+
+  __device__ void fill(float value, int thread, int threads) const {
+    float x[kSize];
+#pragma unroll
+    for (int e = 0; e < kSize; ++e) x[e] = value;
+    const result_row to = out();
+    for (int k = thread; k < to.packs(); k += threads) {
+      to.store_columns(to.first_column(k), x, true);
+    }
+  }
 };
 
 // One warp: fills each slot as soon as its last row has been stored.
-template <class Policy, int kThreads>
+template <class Policy, int kThreads, bool kCluster>
 struct ring_copier {
   using T = typename Policy::value;
+  using segment = row_segment<Policy>;
   static constexpr int kSize = pack<T>::kSize;
 
   const typename Policy::arguments& a;
@@ -59,10 +102,13 @@ struct ring_copier {
   int slots, packs_of_slot;
   int lane;
 
+  __device__ segment of(long long row) const {
+    return segment::template of<kCluster>(a, row, packs_of_slot);
+  }
+
   // The ends of the row, with what a column reads as that is not there.
   __device__ void load_ends(const input_row<T>& row, T* slot) const {
-    const int last = row.packs() - 1;
-    const int k = lane < kSize ? 0 : last;
+    const int k = lane < kSize ? 0 : row.packs() - 1;
     const int first = row.first_column(k);
     if (lane >= 2 * kSize || row.whole(first)) return;
     const int column = first + lane % kSize;
@@ -71,16 +117,15 @@ struct ring_copier {
   }
 
   __device__ void fill(int slot, long long row) const {
-    const row_of<Policy> r(a, row);
+    const input_row<T> in = of(row).in();
     uint4* const to = ring + slot * packs_of_slot;
     if (lane == 0) {
-      const bulk_packs bulk(r.first);
-      arrive_expecting(&x.loaded[slot], bulk.bytes());
-      load_bulk(to + bulk.first, r.first.data() + r.first.first_column(bulk.first), bulk.bytes(),
-                &x.loaded[slot]);
+      const int first = segment::first_bulk(in), bytes = segment::bulk_bytes(in);
+      arrive_expecting(&x.loaded[slot], bytes);
+      load_bulk(to + first, in.data() + in.first_column(first), bytes, &x.loaded[slot]);
       x.rows[slot] = row;
     }
-    load_ends(r.first, reinterpret_cast<T*>(to));
+    load_ends(in, reinterpret_cast<T*>(to));
     fence_proxy();  // before another row's bulk copy overwrites them
     __syncwarp();
     if (lane == 0) arrive(&x.loaded[slot]);
@@ -89,26 +134,27 @@ struct ring_copier {
   __device__ void drain(int slot, int parity) const {
     wait(&x.written[slot], parity);
     if (lane == 0 && x.stores[slot] != 0) {
-      const row_of<Policy> r(a, x.rows[slot]);
-      const bulk_packs bulk(r.first);
-      store_bulk(a.out[0].data + x.rows[slot] * a.out[0].ld + r.first.first_column(bulk.first),
-                 ring + slot * packs_of_slot + bulk.first, bulk.bytes());
+      const segment s = of(x.rows[slot]);
+      const input_row<T> in = s.in();
+      const int first = segment::first_bulk(in);
+      store_bulk(s.out().data() + in.first_column(first), ring + slot * packs_of_slot + first,
+                 segment::bulk_bytes(in));
       commit_stores();
       wait_stores_read<0>();
     }
     __syncwarp();
   }
 
-  __device__ void run() const {
+  // The rows first, first + stride, ...
+  __device__ void run(long long begin, long long stride) const {
     int slot = 0, parity = 0, filled = 0;  // filled: slots that hold a row
     const auto next = [&] {
       if (++slot < slots) return;
       slot = 0;
       parity ^= 1;
     };
-    const long long blocks = gridDim.x;
-    for (long long group = blockIdx.x; group < a.rows; group += 32 * blocks) {
-      const long long mine = group + lane * blocks;
+    for (long long group = begin; group < a.rows; group += 32 * stride) {
+      const long long mine = group + lane * stride;
       const bool wanted = mine < a.rows && !Policy(a, mine).skip();
       for (unsigned rows = __ballot_sync(kAllLanes, wanted); rows != 0; rows &= rows - 1) {
         if (filled == slots) {
@@ -116,7 +162,7 @@ struct ring_copier {
         } else {
           ++filled;
         }
-        fill(slot, group + (__ffs(static_cast<int>(rows)) - 1) * blocks);
+        fill(slot, group + (__ffs(static_cast<int>(rows)) - 1) * stride);
         next();
       }
     }
@@ -133,17 +179,54 @@ struct ring_copier {
   }
 };
 
-template <class Policy, int kThreads>
-__global__ void __launch_bounds__(kThreads + 32, detail::ring_blocks(kThreads))
+// By the first warp, once all have left their states: the row's coefficients, for all; the row's
+// own outputs.
+template <class Policy, int kThreads, bool kCluster>
+__device__ void finish_row(const Policy& policy, ring_exchange<Policy, kThreads>& x, int step) {
+  const int turn = step & 1;
+  const int lane = static_cast<int>(threadIdx.x);
+  typename Policy::state s;
+  wait(&x.reduced, turn);
+  if (lane == 0) {
+    s = x.states[0];
+#pragma unroll 1
+    for (int w = 1; w < kThreads / 32; ++w) s = policy.merge(s, x.states[w]);
+  }
+  if constexpr (kCluster) {
+    const int blocks = cluster_size(), rank = cluster_rank();
+    if (lane == 0) x.own = s;
+    __syncwarp();
+    if (lane < blocks) {
+      *of_block(&x.of_blocks[turn][rank], lane) = x.own;
+      arrive_at_block(&x.gathered[turn], lane);
+    }
+    if (lane == 0) {
+      wait_for_blocks(&x.gathered[turn], step >> 1 & 1);
+      s = x.of_blocks[turn][0];
+#pragma unroll 1
+      for (int b = 1; b < blocks; ++b) s = policy.merge(s, x.of_blocks[turn][b]);
+    }
+  }
+  if (lane != 0) return;
+  const typename Policy::coefficients mine = policy.finish(s);
+  x.coefficients = mine;
+  arrive(&x.finished);
+  if (!kCluster || cluster_rank() == 0) policy.write(s, mine);  // while the others go on
+}
+
+template <class Policy, int kThreads, bool kCluster>
+__global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blocks(kThreads))
     rows_by_ring(const __grid_constant__ typename Policy::arguments a, int slots,
                  int packs_of_slot) {
   using T = typename Policy::value;
   static_assert(Policy::kStreams == 1 && Policy::kOutputs == 1);
-  constexpr int kBatch = detail::kBatch, kWarps = kThreads / 32;
-  __shared__ ring_exchange<Policy, kThreads> x;
-  static_assert(sizeof x <= detail::kRingStatic);
-  uint4* const ring = dynamic_shared();
+  constexpr int kBatch = detail::kBatch, kWarps = kThreads / 32, kSize = pack<T>::kSize;
+  auto& x = *reinterpret_cast<ring_exchange<Policy, kThreads>*>(dynamic_shared());
+  static_assert(sizeof x <= detail::kRingExchange);
+  uint4* const ring = dynamic_shared() + detail::kRingExchange / detail::kPackBytes;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int blocks_of_row = kCluster ? cluster_size() : 1;
+  const long long begin = blockIdx.x / blocks_of_row, stride = gridDim.x / blocks_of_row;
 
   if (thread == 0) {
     for (int i = 0; i < slots; ++i) {
@@ -152,74 +235,82 @@ __global__ void __launch_bounds__(kThreads + 32, detail::ring_blocks(kThreads))
     }
     init_barrier(&x.reduced, kWarps);
     init_barrier(&x.finished, 1);
+    if (kCluster) {
+      init_barrier(&x.gathered[0], blocks_of_row);
+      init_barrier(&x.gathered[1], blocks_of_row);
+    }
     publish_barriers();
   }
-  __syncthreads();
+  if constexpr (kCluster) {
+    sync_cluster();
+  } else {
+    __syncthreads();
+  }
   if (warp == kWarps) {
-    ring_copier<Policy, kThreads>{a, x, ring, slots, packs_of_slot, lane}.run();
-    return;
+    ring_copier<Policy, kThreads, kCluster>{a, x, ring, slots, packs_of_slot, lane}.run(begin,
+                                                                                        stride);
   }
 
-  int slot = 0, parity = 0, turn = 0;
-  for (long long row = blockIdx.x; row < a.rows; row += gridDim.x) {
-    const row_of<Policy> r(a, row);
+  int slot = 0, parity = 0, step = 0;  // step: rows that were read
+  for (long long row = warp < kWarps ? begin : a.rows; row < a.rows; row += stride) {
+    const auto segment = row_segment<Policy>::template of<kCluster>(a, row, packs_of_slot);
+    const input_row<T> in = segment.in();
     const Policy policy(a, row);
     if (policy.skip()) {
-      if (thread == 0) policy.write_skipped();
-      r.fill_row(policy.fill(), thread, kThreads);
+      if (thread == 0 && segment.begin == 0) policy.write_skipped();
+      segment.fill(policy.fill(), thread, kThreads);
       continue;
     }
     uint4* const chip = ring + slot * packs_of_slot;
-    const int packs = r.first.packs();
+    const int packs = in.packs();
     wait(&x.loaded[slot], parity);
 
     typename Policy::state s = policy.identity();
     for (int k = thread; k < packs; k += kBatch * kThreads) {
-      pack<T> p[kBatch][1];
+      pack<T> p[kBatch];
 #pragma unroll
       for (int b = 0; b < kBatch; ++b) {
         if (k + b * kThreads < packs) {
-          p[b][0].raw = chip[k + b * kThreads];
+          p[b].raw = chip[k + b * kThreads];
         } else {
-          row_of<Policy>::absent(p[b]);
+          float absent[kSize];
+#pragma unroll
+          for (int e = 0; e < kSize; ++e) absent[e] = Policy::absent(0);
+          p[b] = repack<T>(absent);
         }
       }
-      r.add(policy, s, p, k, kThreads);
+      float y[1][kBatch][kSize];
+      int column[kBatch];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        // A pack that is not there lies in no other block's segment.
+        const int at = k + b * kThreads;
+        column[b] = at < packs ? segment.begin + in.first_column(at) : static_cast<int>(a.cols);
+        unpack(p[b], y[0][b]);
+      }
+      policy.add(s, y, column);
     }
-    const auto merge = [&](const auto& y, const auto& z) { return policy.merge(y, z); };
-    s = merge_lanes<32>(s, merge);
+    s = merge_lanes<32>(s, [&](const auto& y, const auto& z) { return policy.merge(y, z); });
     if (lane == 0) {
       x.states[warp] = s;
       arrive(&x.reduced);
     }
-    if (warp == 0) {
-      wait(&x.reduced, turn);
-      if (lane == 0) {
-        s = x.states[0];
-#pragma unroll 1
-        for (int w = 1; w < kWarps; ++w) s = policy.merge(s, x.states[w]);
-        const typename Policy::coefficients mine = policy.finish(s);
-        x.coefficients = mine;
-        arrive(&x.finished);
-        policy.write(s, mine);  // while the others go on
-      }
-    }
-    wait(&x.finished, turn);
-    turn ^= 1;
+    if (warp == 0) finish_row<Policy, kThreads, kCluster>(policy, x, step);
+    wait(&x.finished, step & 1);
+    ++step;
 
     const typename Policy::coefficients c = x.coefficients;
-    const bool zero = policy.zero(c);
-    const typename row_of<Policy>::result_row out = r.output(0);
-    const bool in_place = out.head() == r.first.head();
+    const auto out = segment.out();
+    const bool zero = policy.zero(c), in_place = out.head() == in.head();
     if (thread == 0) x.stores[slot] = in_place && !zero ? 1 : 0;
     if (zero) {
-      r.fill_row(0.0f, thread, kThreads);
+      segment.fill(0.0f, thread, kThreads);
     } else if (in_place) {
       for (int k = thread; k < packs; k += kThreads) {
-        float y[1][pack<T>::kSize];
+        float y[1][kSize];
         unpack(pack<T>{chip[k]}, y[0]);
-        const int column = r.first.first_column(k);
-        policy.apply(c, y, column);
+        const int column = in.first_column(k);
+        policy.apply(c, y, segment.begin + column);
         if (out.whole(column)) {
           chip[k] = repack<T>(y[0]).raw;
         } else {
@@ -227,16 +318,16 @@ __global__ void __launch_bounds__(kThreads + 32, detail::ring_blocks(kThreads))
         }
       }
     } else {
-      const T* const elements = reinterpret_cast<const T*>(chip) + r.first.head();
+      const T* const elements = reinterpret_cast<const T*>(chip) + in.head();
       for (int k = thread; k < out.packs(); k += kThreads) {
         const int column = out.first_column(k);
-        float y[1][pack<T>::kSize];
+        float y[1][kSize];
 #pragma unroll
-        for (int e = 0; e < pack<T>::kSize; ++e) {
+        for (int e = 0; e < kSize; ++e) {
           const int j = column + e;
           y[0][e] = j >= 0 && j < out.cols() ? to_float(elements[j]) : Policy::absent(0);
         }
-        policy.apply(c, y, column);
+        policy.apply(c, y, segment.begin + column);
         out.store_columns(column, y[0], true);
       }
     }
@@ -248,6 +339,7 @@ __global__ void __launch_bounds__(kThreads + 32, detail::ring_blocks(kThreads))
       parity ^= 1;
     }
   }
+  if constexpr (kCluster) sync_cluster();  // until then others may send their states here
 }
 
 }  // namespace culoss::kernels

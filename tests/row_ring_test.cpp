@@ -42,7 +42,8 @@ class row_ring : public ::testing::Test {
                "cudaDeviceGetAttribute");
     return count;
   }
-  // Of both block sizes, and of two, three and four rows in the ring; up to the widest.
+  // Of both block sizes, and of two, three and four rows in the ring; up to the widest that one
+  // block has.
   static std::vector<std::int64_t> widths(element type) {
     const std::int64_t scale = 4 / format_of(type).bytes;
     std::vector<std::int64_t> all = {1152 * scale + 1, 4090 * scale + 1};
@@ -51,7 +52,7 @@ class row_ring : public ::testing::Test {
     return all;
   }
   // So many that each block's ring is filled again and again, and the last ones are not alike.
-  static std::int64_t rows_of(element type, std::int64_t cols) {
+  static std::int64_t rows_for(element type, std::int64_t cols) {
     const auto plan = plan_ring(90, cols, format_of(type).bytes);
     EXPECT_GE(plan.slots, 2) << cols;
     const std::int64_t blocks = plan.blocks * multiprocessors();
@@ -113,7 +114,7 @@ TEST_F(row_ring, has_the_bits_of_the_proven_kernels) {
   std::size_t turn = 0;
   for (const element type : kDeviceElements) {
     for (const std::int64_t cols : widths(type)) {
-      const std::int64_t rows = rows_of(type, cols);
+      const std::int64_t rows = rows_for(type, cols);
       for (const layout& l : kLayouts) {
         if (cols > 20000 && l.offset != 3) continue;
         const loss_case& c = *cases[++turn % cases.size()];
@@ -154,9 +155,69 @@ TEST_F(row_ring, has_the_bits_of_the_proven_kernels_where_gradients_are_off) {
   const cross_entropy_case c(off);
   for (const element type : kDeviceElements) {
     const std::int64_t cols = widths(type)[0];
-    problem p = with_special_rows(c, type, rows_of(type, cols), cols, 91);
+    problem p = with_special_rows(c, type, rows_for(type, cols), cols, 91);
     p.normalizer = 0;
     expect_same_bits(c, p, {.offset = 1});
+  }
+}
+
+struct wide {
+  element type;
+  std::int64_t cols;
+  int cluster;
+};
+std::vector<wide> wide_rows() {
+  std::vector<wide> all = {{element::bfloat16, 60001, 2}};
+  if (!reduced_run()) {
+    all.insert(all.end(), {{element::float32, 70003, 4}, {element::float16, 240007, 8}});
+  }
+  return all;
+}
+
+// Rows that a cluster shares have a tree of their own: right within the bound.
+TEST_F(row_ring, shares_wider_rows_over_clusters) {
+  tally t;
+  const auto cases = ring_cases();
+  std::size_t turn = 0;
+  for (const wide& w : wide_rows()) {
+    EXPECT_EQ(plan_ring(90, w.cols, format_of(w.type).bytes).cluster, w.cluster);
+    for (const layout& l : kLayouts) {
+      if (w.cluster > 2 && ++turn % 2 == 0) continue;
+      const loss_case& c = *cases[++turn % cases.size()];
+      const problem p = with_special_rows(c, w.type, w.cluster == 2 ? 9 : 5, w.cols, turn);
+      const recorded_work work;
+      t.expect_correct(c, p,
+                       {.mode = turn % 2 == 0 && l.stagger == 0 ? mode::in_place : mode::fused,
+                        .offset = l.offset,
+                        .padding = l.padding,
+                        .stagger = l.stagger,
+                        .row_kernels = row_kernels::pipelined});
+      // A device that holds no such cluster takes the proven kernel.
+      if (simt::present()) {
+        EXPECT_EQ(work.kernels("rows_by_ring"), w.cluster <= multiprocessors() ? 1 : 0);
+      }
+    }
+  }
+}
+
+// ... and the same bits alone, and under every schedule.
+TEST_F(row_ring, gives_rows_of_clusters_the_same_bits_in_any_batch) {
+  const cross_entropy_case c(bare_cross_entropy());
+  const wide w = wide_rows()[0];
+  const problem p = with_special_rows(c, w.type, 9, w.cols, 92);
+  // Rows that all begin at the same place in their 16 bytes.
+  const execution how{
+      .offset = 3, .padding = 8 - w.cols % 8, .row_kernels = row_kernels::pipelined};
+  const results all = run(c, p, how);
+  ASSERT_TRUE(all.status.ok()) << all.status.message() << simt::last_report();
+  simt::settings settings = simt::get_settings();
+  for (const std::int64_t i : {0, 1, 7, 8}) {
+    settings.order = static_cast<simt::schedule>(i % 4);
+    ++settings.seed;
+    const simt::scoped_settings scope(settings);
+    const results one = run(c, select_rows(p, {i, 8 - i}), how);
+    ASSERT_TRUE(one.status.ok()) << one.status.message() << simt::last_report();
+    EXPECT_EQ(difference(rows_of(all.outputs, p.rows, {i, 8 - i}), one.outputs), "") << i;
   }
 }
 
@@ -175,7 +236,7 @@ TEST_F(row_ring, holds_under_every_schedule) {
       const std::int64_t cols = widths(type)[0];
       const loss_case& c = *cases[turn % cases.size()];
       const layout& l = kLayouts[turn % std::size(kLayouts)];
-      const problem p = with_special_rows(c, type, rows_of(type, cols), cols, turn);
+      const problem p = with_special_rows(c, type, rows_for(type, cols), cols, turn);
       expect_same_bits(c, p, {.offset = l.offset, .padding = l.padding, .stagger = l.stagger});
     }
   }
@@ -188,7 +249,9 @@ TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
   const auto cases = ring_cases();
   for (const element type : kDeviceElements) {
     const std::int64_t bytes = format_of(type).bytes;
-    for (const std::int64_t cols : widths(type)) {
+    std::vector<std::int64_t> all_widths = widths(type);
+    if (type == element::bfloat16) all_widths.push_back(wide_rows()[0].cols);
+    for (const std::int64_t cols : all_widths) {
       for (const layout& l : kLayouts) {
         if (cols > 20000 && l.offset != 3) continue;
         const loss_case& c = *cases[cases.size() - 2];
@@ -229,25 +292,36 @@ TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
   }
 }
 
-// From 4 KB on, and as long as two rows fit.
+// From 4 KB on, and as long as two rows, or segments of a cluster's blocks, fit.
 TEST(row_ring_plan, has_room_for_the_rows_it_takes) {
+  using namespace culoss::detail;
   for (const int bytes : {2, 4}) {
-    std::int64_t widest = 0;
-    for (std::int64_t cols = 1; cols < 70000; ++cols) {
-      const auto plan = plan_ring(90, cols, bytes);
+    std::int64_t alone = 0, widest = 0;
+    for (std::int64_t cols = 1; cols < 1 << 20; cols += cols < 70000 ? 1 : 997) {
+      const ring_plan plan = plan_ring(90, cols, bytes);
       if (plan.slots == 0) continue;
       widest = cols;
+      if (plan.cluster == 1) alone = cols;
       ASSERT_GT(cols * bytes, 4096);
       ASSERT_GE(plan.slots, 2);
-      // A row that begins at the last element of its 16 bytes.
-      ASSERT_GE(plan.packs_of_slot * 16, (cols - 1) * bytes + 16) << cols;
-      ASSERT_EQ(plan.shared_bytes, plan.slots * plan.packs_of_slot * 16);
-      ASSERT_LE(plan.shared_bytes, culoss::detail::kRingSharedLimit);
-      ASSERT_LE(plan.blocks * (plan.shared_bytes + culoss::detail::kRingStatic + 1024), 228 * 1024);
+      // A row that begins at the last element of its 16 bytes; and all segments have something.
+      ASSERT_GE(plan.packs_of_slot * plan.cluster * 16, (cols - 1) * bytes + 16) << cols;
+      ASSERT_LT((plan.cluster - 1) * plan.packs_of_slot, packs_of(cols, bytes, true)) << cols;
+      ASSERT_EQ(plan.shared_bytes, kRingExchange + plan.slots * plan.packs_of_slot * 16);
+      ASSERT_LE(plan.shared_bytes, kRingSharedLimit);
+      ASSERT_LE(plan.blocks * (plan.shared_bytes + 1024), 228 * 1024);
       ASSERT_LE(plan.blocks * (plan.threads + 32), 2048);
+      // No more roundings than the bounds allow for.
+      const auto batches = [](std::int64_t packs, int threads) {
+        return ((packs + threads - 1) / threads + kBatch - 1) / kBatch;
+      };
+      ASSERT_LE(batches(plan.packs_of_slot, plan.threads) + plan.cluster - 1,
+                batches(packs_of(cols, bytes, false), plan.threads));
     }
-    EXPECT_GT(widest * bytes, 112 * 1024);
-    EXPECT_EQ(plan_ring(80, widest, bytes).slots, 0);
+    EXPECT_GT(alone * bytes, 112 * 1024);
+    EXPECT_GE(widest, 400000);
+    EXPECT_EQ(plan_ring(90, 262144, bytes).cluster, bytes == 2 ? 8 : 16);
+    EXPECT_EQ(plan_ring(80, alone, bytes).slots, 0);
     EXPECT_EQ(plan_ring(90, 1 << 20, bytes).slots, 0);
   }
 }

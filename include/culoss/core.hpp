@@ -218,15 +218,16 @@ struct workspace {
 
 class cublas;  // cublas.hpp
 
-// Which kernels work on rows of logits, where there are several. They give the same bits.
+// Which kernels work on rows of logits, where there are several.
 enum class row_kernels : int {
   // Those that have passed the library's tests on devices of the architecture.
   proven,
-  // On Hopper, for rows of more than 4 KB of which at least two fit into shared memory: the next
-  // rows are loaded and the last ones stored while one is computed. For softmax, log_softmax,
-  // cross_entropy and softmax_focal where they write a matrix, without options of their own for
-  // smoothing, softcap, arg-max, accuracy and entropy; all else runs as `proven`. Proven on the
-  // emulated device only, and not measured.
+  // On Hopper, for rows of more than 4 KB: the next rows are loaded and the last ones stored while
+  // one is computed, each element read and written once. Rows of up to 112 KB get the same bits as
+  // from the others; wider ones, of up to 1.7 MB, are shared by the blocks of a cluster. For softmax,
+  // log_softmax, cross_entropy and softmax_focal where they write a matrix of the logits' type, without
+  // smoothing, softcap, arg-max, accuracy and entropy; all else runs as `proven`. Has run on the
+  // emulated device only, and is not measured.
   pipelined,
 };
 

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include "kernels/async_copy.cuh"
+#include "kernels/math.cuh"
 #include "planted_table.hpp"
 
 namespace planted {
@@ -160,6 +161,28 @@ KERNEL(element_unsynced, 2)
 KERNEL(element_wrong_group, 3)
 #undef KERNEL
 
+// Each block gets a number from the one before it.
+template <bool kWaits>
+__device__ void from_another_block(float* p) {
+  auto* const arrived = reinterpret_cast<barrier*>(dynamic_shared());
+  auto* const value = reinterpret_cast<float*>(arrived + 2);
+  if (threadIdx.x == 0) {
+    init_barrier(arrived, 1);
+    publish_barriers();
+  }
+  sync_cluster();
+  if (threadIdx.x == 0) {
+    const int next = (cluster_rank() + 1) % cluster_size();
+    *of_block(value, next) = static_cast<float>(cluster_rank());
+    arrive_at_block(arrived, next);
+  }
+  if (kWaits) wait_for_blocks(arrived, 0);
+  p[blockIdx.x * kThreads + threadIdx.x] = *value;
+  sync_cluster();
+}
+__global__ void cluster_waited(float* p, int) { from_another_block<true>(p); }
+__global__ void cluster_unwaited(float* p, int) { from_another_block<false>(p); }
+
 #define BULK(name) \
   { #name, bulk_ring, name }
 #define ELEMENTS(name) \
@@ -186,6 +209,7 @@ constexpr entry kAll[] = {
     ELEMENTS(element_unwaited),
     ELEMENTS(element_unsynced),
     ELEMENTS(element_wrong_group),
+    {"cluster_unwaited", cluster_waited, cluster_unwaited},
 };
 #undef BULK
 #undef ELEMENTS

@@ -76,6 +76,7 @@ const bug kBugs[] = {
     {"element_unwaited", kAsan | kWatch, "race", 512, {.blocks = 2}},
     {"element_unsynced", kWatch, "race", 512, {.blocks = 2}},
     {"element_wrong_group", kAsan | kWatch, "race", 512, {.blocks = 2}},
+    {"cluster_unwaited", kWatch, nullptr, 512, {.shared = 256, .cluster = 4}},
 };
 
 unsigned this_build() { return under_asan() ? kAsan : simt::watch::present() ? kWatch : kPlain; }

@@ -11,6 +11,7 @@ LABELS = 'kernels/labels.cuh'
 DIVISOR = 'kernels/divisor.cuh'
 ROWS = 'kernels/row_softmax.cuh'
 RING = 'kernels/row_ring.cuh'
+TUNING = 'host/tuning.hpp'
 
 MUTANTS = [
     # The online state.
@@ -255,15 +256,34 @@ MUTANTS = [
     Mutant('ring-last-rows-not-stored', RING, 'what is in the ring at the end is dropped',
            '    for (int i = 0; i < filled; ++i) {', '    for (int i = 0; i + 1 < filled; ++i) {'),
     Mutant('ring-states-early', RING, 'states are merged before all warps have left theirs',
-           '      wait(&x.reduced, turn);\n', ''),
+           '  wait(&x.reduced, turn);\n', ''),
     Mutant('ring-coefficients-early', RING, 'a warp does not wait for the coefficients',
-           '    wait(&x.finished, turn);\n', '    if (warp != 1) wait(&x.finished, turn);\n'),
+           '    wait(&x.finished, step & 1);\n', '    if (warp != 1) wait(&x.finished, step & 1);\n'),
     Mutant('ring-ends-left-out', RING, 'the ends of some rows are what stood there before',
-           '    load_ends(r.first, reinterpret_cast<T*>(to));\n',
-           '    if (row % 3 != 0) load_ends(r.first, reinterpret_cast<T*>(to));\n'),
+           '    load_ends(in, reinterpret_cast<T*>(to));\n',
+           '    if (row % 3 != 0) load_ends(in, reinterpret_cast<T*>(to));\n'),
     Mutant('ring-bulk-too-long', RING, 'the bulk copy runs over the end of the row',
-           '    count = (row.head() + row.cols()) / View::kSize - first;',
-           '    count = row.packs() - first;'),
+           'return ((in.head() + in.cols()) / kSize - first_bulk(in)) * detail::kPackBytes;',
+           'return (in.packs() - first_bulk(in)) * detail::kPackBytes;'),
     Mutant('ring-stores-raw-rows', RING, 'a gradient that is off is overwritten by the logits',
            'in_place && !zero ? 1 : 0', 'in_place ? 1 : 0', first='host/labeled_rows.cu'),
+
+    # ... and over the blocks of a cluster.
+    Mutant('cluster-one-barrier', RING, 'a fast block is counted for one that has not sent its state',
+           '      arrive_at_block(&x.gathered[turn], lane);', '      arrive_at_block(&x.gathered[0], lane);'),
+    Mutant('cluster-one-buffer', RING, 'the next row\'s state overwrites one that is still read',
+           'of_block(&x.of_blocks[turn][rank], lane)', 'of_block(&x.of_blocks[0][rank], lane)'),
+    Mutant('cluster-state-without-warp', RING, 'the block\'s state is sent before it is there',
+           '    if (lane == 0) x.own = s;\n    __syncwarp();\n', '    if (lane == 0) x.own = s;\n'),
+    Mutant('cluster-left-too-early', RING, 'a block ends while others still send it their states',
+           '  if constexpr (kCluster) sync_cluster();  //', '  //', 'row_ring.watch'),
+    Mutant('cluster-columns-of-others', RING, 'a pack that is not there has the target of another block',
+           'at < packs ? segment.begin + in.first_column(at) : static_cast<int>(a.cols);',
+           'segment.begin + in.first_column(at);', first='host/labeled_rows.cu'),
+    Mutant('cluster-of-local-columns', RING, 'each block takes its columns for the row\'s first',
+           'policy.apply(c, y, segment.begin + column);\n        if (out.whole(column)) {',
+           'policy.apply(c, y, column);\n        if (out.whole(column)) {',
+           first='host/labeled_rows.cu'),
+    Mutant('cluster-segment-short', TUNING, 'the last columns are in no segment',
+           '(room + cluster - 1) / cluster);', 'room / cluster);'),
 ]
