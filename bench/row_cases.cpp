@@ -82,6 +82,16 @@ std::unique_ptr<loss_case> case_of(const sweep_row& row, culoss::reduction reduc
                   entropy_choice(culoss::entropy_input::logits));
     case loss::kl_divergence:
       return make(std::type_identity<kl_case>{}, kl_choice(false, true));
+    case loss::distillation:
+    case loss::distillation_jensen_shannon: {
+      distillation_choice choice(row.loss == loss::distillation
+                                     ? culoss::distillation_direction::forward
+                                     : culoss::distillation_direction::jensen_shannon);
+      choice.beta = 0.5f;
+      return make(std::type_identity<distillation_case>{}, choice);
+    }
+    case loss::multi_class_hinge:
+      return make(std::type_identity<multi_hinge_case>{}, multi_hinge_choice());
     case loss::softmax:
     case loss::log_softmax:
       return std::make_unique<softmax_case>(softmax_choice{.function = function_of(row)});

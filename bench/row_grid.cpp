@@ -128,7 +128,9 @@ void append_losses(std::vector<block>& blocks, const loss_sizes& s,
   add({softmax_focal}, kModes, s.cols, s.rows);
   add({softmax_focal_fractional}, {mode::fused}, s.cols, s.rows);
   add({entropy, entropy_logits}, forward_fused, s.cols, s.rows);
-  add({kl_divergence}, {mode::forward, mode::fused, mode::both}, s.cols, s.rows);
+  add({kl_divergence, distillation, distillation_jensen_shannon},
+      {mode::forward, mode::fused, mode::both}, s.cols, s.rows);
+  add({multi_class_hinge}, forward_fused, s.cols, s.rows);
   // A forward reads so little that only many narrow matrices get it out of the cache.
   add({nll}, {mode::forward}, {s.cols[0]}, s.rows);
   add({nll}, {mode::fused}, s.cols, s.rows);

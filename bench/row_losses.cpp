@@ -43,6 +43,9 @@ constexpr row_loss kLosses[] = {
     {.name = "entropy", .inputs = 1, .input = kUniforms, .labels = false},
     {.name = "entropy_logits", .inputs = 1, .labels = false},
     {.name = "kl_divergence", .inputs = 2, .input = kUniforms, .labels = false},
+    {.name = "distillation", .inputs = 2, .labels = false},
+    {.name = "distillation_jensen_shannon", .inputs = 2, .labels = false},
+    {.name = "multi_class_hinge", .inputs = 1},
     {.name = "softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "log_softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "info_nce_own", .inputs = 1, .labels = false},
@@ -60,6 +63,11 @@ culoss_test::element_choice element_choice_of(loss which) {
 
 entropy_input entropy_of(loss which) {
   return which == loss::entropy ? entropy_input::probabilities : entropy_input::logits;
+}
+
+distillation_direction direction_of(loss which) {
+  return which == loss::distillation ? distillation_direction::forward
+                                     : distillation_direction::jensen_shannon;
 }
 
 cross_entropy_options options_of(const row_loss& of, const auto& arrays) {
@@ -187,6 +195,17 @@ status call_on_device(const sweep_row& row, const Where& where, const call_array
           where, a.x, a.g,
           kl_divergence_outputs<T>{.loss = a.loss, .grad_p = a.gradient, .grad_q = a.second},
           {.reduction = a.reduction, .q_input = kl_input::log_probabilities});
+    case loss::distillation:
+    case loss::distillation_jensen_shannon:
+      return distillation(where, a.x, a.g,
+                          distillation_outputs<T>{
+                              .loss = a.loss, .grad_student = a.gradient, .grad_teacher = a.second},
+                          {.reduction = a.reduction, .direction = direction_of(row.loss)});
+    case loss::multi_class_hinge:
+      return multi_class_hinge(
+          where, a.x, a.labels,
+          multi_class_hinge_outputs<T>{.loss = a.loss, .grad_scores = a.gradient},
+          {.reduction = a.reduction});
     case loss::softmax:
       return backward ? softmax_backward(where, a.x, a.g, a.gradient)
                       : softmax(where, a.x, a.gradient);
@@ -240,6 +259,11 @@ std::size_t workspace_bytes(const sweep_row& row) {
       return entropy_workspace_bytes(row.rows, row.cols);
     case loss::kl_divergence:
       return kl_divergence_workspace_bytes(row.rows, row.cols);
+    case loss::distillation:
+    case loss::distillation_jensen_shannon:
+      return distillation_workspace_bytes(row.rows, row.cols);
+    case loss::multi_class_hinge:
+      return multi_class_hinge_workspace_bytes(row.rows, row.cols);
     default:
       if (!properties(row.loss).scalar) return 0;
       return properties(row.loss).gamma != 0 ? softmax_focal_workspace_bytes(row.rows, row.cols)

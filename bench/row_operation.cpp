@@ -63,8 +63,10 @@ class row_operation final : public operation {
   static constexpr std::int64_t kAlignment = 256 / sizeof(storage);
   // What the gradients by the inputs are called.
   static constexpr std::initializer_list<const char*> kGradients = {
-      "grad_logits", "grad_input", "grad_predictions", "grad_scores", "grad_p", "output"};
-  static constexpr std::initializer_list<const char*> kSecondGradients = {"grad_targets", "grad_q"};
+      "grad_logits",  "grad_input", "grad_predictions", "grad_scores", "grad_p",
+      "grad_student", "output"};
+  static constexpr std::initializer_list<const char*> kSecondGradients = {"grad_targets", "grad_q",
+                                                                          "grad_teacher"};
 
   std::size_t index(std::int64_t row) const { return static_cast<std::size_t>(row); }
   storage* set(int region, int copy) const {

@@ -2,6 +2,7 @@
 
 #include "host/rows.hpp"
 #include "host/workspace.hpp"
+#include "kernels/policy/distillation.cuh"
 #include "kernels/policy/entropy.cuh"
 #include "kernels/policy/kl_divergence.cuh"
 
@@ -13,35 +14,69 @@ using kernels::totals;
 
 // What one call keeps between its launches.
 struct temporaries {
+  totals* counted;  // rows that labels do not leave out
   totals* partials;
   float* row_loss;  // under mean and sum
 };
 
 std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
   carver c(base);
+  t.counted = c.take<totals>(1);
   t.partials = c.take<totals>(partials_of(rows));
   t.row_loss = c.take<float>(rows);
   return c.used();
 }
 
+struct every_row {
+  __device__ totals operator()(long long) const { return {1.0, 1}; }
+};
+
 // A call whose arguments are checked and stand in `a`: the divisor, the rows, the scalar loss.
 template <class Arguments, class Options, class Rows>
 status run(const cuda& where, const device_context& context, Arguments& a, float* loss,
-           const Options& options, const Rows& launch_them) noexcept {
-  if (a.rows == 0) return write_empty_loss(context, loss, options);
+           const Options& options, const Rows& launch_them,
+           std::int64_t* rows_counted = nullptr) noexcept {
+  if (a.rows == 0) {
+    const status s = clear(context, rows_counted, 0, sizeof(std::int64_t));
+    return s.ok() ? write_empty_loss(context, loss, options) : s;
+  }
   temporaries t;
   scratch memory;
   status s = memory.get(context, where.workspace, carve(nullptr, a.rows, t));
   if (!s.ok()) return s;
   carve(memory.data(), a.rows, t);
-  const auto rows = static_cast<double>(a.rows), cols = static_cast<double>(a.cols);
   const bool none = options.reduction == reduction::none;
-  a.scale = scale_of(options, options.mean_elements ? rows * cols : rows);
+  double divisor = static_cast<double>(a.rows);
+  bool wanted = true;
+  if constexpr (requires { options.mean_elements; }) {
+    if (options.mean_elements) divisor *= static_cast<double>(a.cols);
+    a.scale = scale_of(options, divisor);
+  } else {
+    const bool labeled = a.all.data != nullptr, counts = labeled && counts_divisor(options);
+    a.scale = scale_of(options, divisor, counts ? t.counted : nullptr);
+    const kernels::write_count done{counts ? t.counted : nullptr,
+                                    reinterpret_cast<long long*>(rows_counted), nullptr, a.all,
+                                    a.rows};
+    if (counts || (labeled && rows_counted != nullptr)) {
+      s = launch_total(context, kernels::count_rows{a.all, nullptr}, a.rows, t.partials, done);
+    } else if (rows_counted != nullptr) {
+      s = launch_total(context, every_row{}, a.rows, t.partials, done);
+    }
+    if (!labeled) a.faults = nullptr;
+    wanted = loss != nullptr || a.out[0].data != nullptr || a.out[1].data != nullptr ||
+             a.faults != nullptr;
+  }
   if (loss != nullptr) a.row_loss = none ? loss : t.row_loss;
-  s = launch_them(a);
+  if (s.ok() && wanted) s = launch_them(a);
   if (s.ok() && !none && loss != nullptr) {
     s = launch_total(context, kernels::sum_losses{a.row_loss}, a.rows, t.partials,
                      kernels::write_loss{loss, a.scale.by});
+  }
+  if constexpr (requires { a.faults; }) {
+    if (s.ok() && a.faults != nullptr) {
+      s = launch_total(context, kernels::no_item{}, 1, t.partials,
+                       kernels::write_labeled_loss{nullptr, nullptr, {}, a.faults, a.all, a.rows});
+    }
   }
   return s.ok() ? memory.release(context) : s;
 }
@@ -92,6 +127,41 @@ status run_kl_divergence(const cuda& where, const matrix<const T>& p, const matr
   });
 }
 
+template <class T>
+status run_distillation(const cuda& where, const matrix<const T>& student,
+                        const matrix<const T>& teacher, const distillation_outputs<T>& out,
+                        const distillation_options& options) noexcept {
+  status s = check_distillation(where, student, teacher, out, options);
+  device_context context;
+  if (s.ok()) s = open("distillation", where, context);
+  if (s.ok()) s = check_width(context, "student.cols", student.cols);
+  if (!s.ok()) return s;
+  // The kernels know KL(p | q), and of Jensen-Shannon p as the teacher.
+  const float share = share_of_teacher(options);
+  const bool mixture = share > 0.0f && share < 1.0f;
+  const int of_teacher = share == 1.0f ? 1 : 0, of_student = 1 - of_teacher;
+  kernels::distillation_arguments<T> a{};
+  a.in[of_student] = stream_of(student);
+  a.in[of_teacher] = stream_of(teacher);
+  a.out[of_student] = target_of(out.grad_student);
+  a.out[of_teacher] = target_of(out.grad_teacher);
+  a.rows = student.rows;
+  a.cols = student.cols;
+  a.beta = share;
+  a.temperature_squared = options.temperature_squared;
+  a.temperature = argument(options.temperature);
+  a.all = labels_of(options.labels, options.ignore_index, student.cols, options.ignore_index);
+  a.faults = where.faults;
+  return run(
+      where, context, a, out.loss.data, options,
+      [&](const auto& rows) noexcept {
+        return mixture ? launch_rows<kernels::distillation_policy<T, true>>(context, rows)
+                       : launch_rows<kernels::distillation_policy<T, false>,
+                                     kernels::wide_distillation_policy<T>>(context, rows);
+      },
+      out.rows_counted.data);
+}
+
 }  // namespace
 
 std::size_t entropy_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
@@ -131,6 +201,27 @@ status kl_divergence(const cuda& where, matrix<const bf16> p, matrix<const bf16>
                      const kl_divergence_outputs<bf16>& outputs,
                      const kl_divergence_options& options) noexcept {
   return run_kl_divergence(where, p, q, outputs, options);
+}
+
+std::size_t distillation_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
+  temporaries t;
+  return rows > 0 ? carve(nullptr, rows, t) : 0;
+}
+
+status distillation(const cuda& where, matrix<const float> student, matrix<const float> teacher,
+                    const distillation_outputs<float>& outputs,
+                    const distillation_options& options) noexcept {
+  return run_distillation(where, student, teacher, outputs, options);
+}
+status distillation(const cuda& where, matrix<const half> student, matrix<const half> teacher,
+                    const distillation_outputs<half>& outputs,
+                    const distillation_options& options) noexcept {
+  return run_distillation(where, student, teacher, outputs, options);
+}
+status distillation(const cuda& where, matrix<const bf16> student, matrix<const bf16> teacher,
+                    const distillation_outputs<bf16>& outputs,
+                    const distillation_options& options) noexcept {
+  return run_distillation(where, student, teacher, outputs, options);
 }
 
 }  // namespace culoss

@@ -62,4 +62,49 @@ status check_kl_divergence(const Where& where, const matrix<const T>& p, const m
   return v.finish();
 }
 
+template <class Where, class T>
+status check_distillation(const Where& where, const matrix<const T>& student,
+                          const matrix<const T>& teacher, const distillation_outputs<T>& outputs,
+                          const distillation_options& options) noexcept {
+  validator v("distillation");
+  const std::int64_t rows = student.rows;
+  const auto direction = static_cast<int>(options.direction);
+  v.check(where);
+  v.check("student", student, role::in_place_input);
+  v.positive("student.cols", student.cols);
+  v.check("teacher", teacher, role::in_place_input);
+  v.same_shape("teacher", teacher, "student", student);
+  v.require(direction >= 0 && direction < 3,
+            "direction must be forward, reverse or jensen_shannon");
+  v.in_range("beta", options.beta, 0.0f, 1.0f);
+  v.temperature("temperature", options.temperature);
+  if (options.labels.data != nullptr || options.labels.size != 0) {
+    v.check("labels", options.labels, rows, "student.rows");
+  }
+  v.check_if_given("row_weights", options.row_weights, rows, "student.rows", role::input);
+  v.reduction(options.reduction, options.normalizer, options.upstream, options.upstream_rows, rows);
+  v.empty(options.empty);
+  v.row_loss("loss", outputs.loss, options.reduction, rows, "student.rows");
+  v.gradient_if_given("grad_student", outputs.grad_student, "student", student);
+  v.gradient_if_given("grad_teacher", outputs.grad_teacher, "teacher", teacher);
+  v.check_if_given("rows_counted", outputs.rows_counted, 1, "it is one count", role::output);
+  v.require(rows == 0 || !outputs.loss.empty() || !outputs.grad_student.empty() ||
+                !outputs.grad_teacher.empty() || !outputs.rows_counted.empty(),
+            "no output is given");
+  return v.finish();
+}
+
+// How much of the loss is KL(teacher || m), or which of the two it is.
+inline float share_of_teacher(const distillation_options& options) noexcept {
+  switch (options.direction) {
+    case distillation_direction::forward:
+      return 0.0f;
+    case distillation_direction::reverse:
+      return 1.0f;
+    case distillation_direction::jensen_shannon:
+      break;
+  }
+  return options.beta;
+}
+
 }  // namespace culoss::detail

@@ -1,7 +1,10 @@
 #include "host/margin.hpp"
 
 #include "host/elements.hpp"
+#include "host/rows.hpp"
+#include "host/workspace.hpp"
 #include "kernels/policy/margin.cuh"
+#include "kernels/policy/multi_class_hinge.cuh"
 
 namespace culoss {
 namespace {
@@ -16,6 +19,75 @@ status run(const cuda& where, const char* function, const detail::element_views<
            const Options& options) noexcept {
   const status s = detail::check_margin(where, e, options);
   return s.ok() ? detail::run_elements(where, function, e, formula_of(options), options) : s;
+}
+
+// What one call on rows keeps between its launches.
+struct temporaries {
+  kernels::totals* counted;
+  kernels::totals* partials;
+  float* row_loss;  // under mean and sum
+};
+
+std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
+  detail::carver c(base);
+  t.counted = c.take<kernels::totals>(1);
+  t.partials = c.take<kernels::totals>(detail::partials_of(rows));
+  t.row_loss = c.take<float>(rows);
+  return c.used();
+}
+
+template <class T>
+status run(const cuda& where, const matrix<const T>& scores, const label_view& labels,
+           const multi_class_hinge_outputs<T>& out,
+           const multi_class_hinge_options& options) noexcept {
+  using namespace detail;
+  status s = check_multi_class_hinge(where, scores, labels, out, options);
+  device_context context;
+  if (s.ok()) s = open("multi_class_hinge", where, context);
+  if (s.ok()) s = check_width(context, "scores.cols", scores.cols);
+  if (!s.ok()) return s;
+  if (scores.rows == 0) {
+    s = write_empty_loss(context, out.loss.data, options);
+    return s.ok() ? clear(context, out.rows_counted.data, 0, sizeof(std::int64_t)) : s;
+  }
+  temporaries t;
+  scratch memory;
+  s = memory.get(context, where.workspace, carve(nullptr, scores.rows, t));
+  if (!s.ok()) return s;
+  carve(memory.data(), scores.rows, t);
+
+  const bool none = options.reduction == reduction::none;
+  kernels::multi_class_hinge_arguments<T> a{};
+  a.in[0] = stream_of(scores);
+  a.out[0] = target_of(out.grad_scores);
+  a.rows = scores.rows;
+  a.cols = scores.cols;
+  a.all = labels_of(labels, options.ignore_index, scores.cols, options.ignore_index);
+  a.class_weights = options.class_weights.data;
+  a.margin = options.margin;
+  a.squared = options.power == 2;
+  a.largest = options.form == hinge_form::max;
+  a.scale = scale_of(options, 0.0, t.counted);
+  if (!out.loss.empty()) a.row_loss = none ? out.loss.data : t.row_loss;
+  a.faults = where.faults;
+  if (counts_divisor(options) || !out.rows_counted.empty()) {
+    s = launch_total(context, kernels::count_rows{a.all, nullptr}, a.rows, t.partials,
+                     kernels::write_count{counts_divisor(options) ? t.counted : nullptr,
+                                          reinterpret_cast<long long*>(out.rows_counted.data),
+                                          nullptr, a.all, a.rows});
+  }
+  if (s.ok() && (a.row_loss != nullptr || a.out[0].data != nullptr || a.faults != nullptr)) {
+    s = launch_rows<kernels::multi_class_hinge_policy<T>,
+                    kernels::wide_multi_class_hinge_policy<T>>(context, a);
+  }
+  const kernels::write_labeled_loss done{
+      none ? nullptr : out.loss.data, nullptr, a.scale.by, a.faults, a.all, a.rows};
+  if (s.ok() && !none && a.row_loss != nullptr) {
+    s = launch_total(context, kernels::sum_losses{a.row_loss}, a.rows, t.partials, done);
+  } else if (s.ok() && a.faults != nullptr) {
+    s = launch_total(context, kernels::no_item{}, 1, t.partials, done);
+  }
+  return s.ok() ? memory.release(context) : s;
 }
 
 }  // namespace
@@ -80,6 +152,27 @@ status soft_margin(const cuda& where, matrix<const bf16> scores, label_view labe
                    const margin_outputs<bf16>& outputs,
                    const soft_margin_options& options) noexcept {
   return run(where, "soft_margin", detail::views_of(scores, labels, outputs), options);
+}
+
+std::size_t multi_class_hinge_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
+  temporaries t;
+  return rows > 0 ? carve(nullptr, rows, t) : 0;
+}
+
+status multi_class_hinge(const cuda& where, matrix<const float> scores, label_view labels,
+                         const multi_class_hinge_outputs<float>& outputs,
+                         const multi_class_hinge_options& options) noexcept {
+  return run(where, scores, labels, outputs, options);
+}
+status multi_class_hinge(const cuda& where, matrix<const half> scores, label_view labels,
+                         const multi_class_hinge_outputs<half>& outputs,
+                         const multi_class_hinge_options& options) noexcept {
+  return run(where, scores, labels, outputs, options);
+}
+status multi_class_hinge(const cuda& where, matrix<const bf16> scores, label_view labels,
+                         const multi_class_hinge_outputs<bf16>& outputs,
+                         const multi_class_hinge_options& options) noexcept {
+  return run(where, scores, labels, outputs, options);
 }
 
 }  // namespace culoss

@@ -298,4 +298,37 @@ status kl_divergence(const cuda&, matrix<const bf16>, matrix<const bf16>,
   return without_cuda("kl_divergence");
 }
 
+std::size_t distillation_workspace_bytes(std::int64_t, std::int64_t) noexcept { return 0; }
+
+status distillation(const cuda&, matrix<const float>, matrix<const float>,
+                    const distillation_outputs<float>&, const distillation_options&) noexcept {
+  return without_cuda("distillation");
+}
+status distillation(const cuda&, matrix<const half>, matrix<const half>,
+                    const distillation_outputs<half>&, const distillation_options&) noexcept {
+  return without_cuda("distillation");
+}
+status distillation(const cuda&, matrix<const bf16>, matrix<const bf16>,
+                    const distillation_outputs<bf16>&, const distillation_options&) noexcept {
+  return without_cuda("distillation");
+}
+
+std::size_t multi_class_hinge_workspace_bytes(std::int64_t, std::int64_t) noexcept { return 0; }
+
+status multi_class_hinge(const cuda&, matrix<const float>, label_view,
+                         const multi_class_hinge_outputs<float>&,
+                         const multi_class_hinge_options&) noexcept {
+  return without_cuda("multi_class_hinge");
+}
+status multi_class_hinge(const cuda&, matrix<const half>, label_view,
+                         const multi_class_hinge_outputs<half>&,
+                         const multi_class_hinge_options&) noexcept {
+  return without_cuda("multi_class_hinge");
+}
+status multi_class_hinge(const cuda&, matrix<const bf16>, label_view,
+                         const multi_class_hinge_outputs<bf16>&,
+                         const multi_class_hinge_options&) noexcept {
+  return without_cuda("multi_class_hinge");
+}
+
 }  // namespace culoss

@@ -85,13 +85,14 @@ status launch_ring(const device_context& context, const ring_plan& plan,
   return run(kernels::rows_by_ring<Policy, 512, false>);
 }
 
-template <class Policy>
+// Wide: the policy of rows that do not fit on chip.
+template <class Policy, class Wide = Policy>
 status launch_rows(const device_context& context, const typename Policy::arguments& a) noexcept {
   using T = typename Policy::value;
   constexpr int kBytes = static_cast<int>(sizeof(T));
   const bool aligned = reinterpret_cast<std::uintptr_t>(a.in[0].data) % kPackBytes == 0 &&
                        (a.rows == 1 || a.in[0].ld * kBytes % kPackBytes == 0);
-  bool writes = false;
+  bool writes = kernels::reduces_twice<Policy>;  // or needs the row again anyhow
   for (const auto& out : a.out) writes = writes || out.data != nullptr;
   const row_plan plan =
       plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
@@ -121,8 +122,8 @@ status launch_rows(const device_context& context, const typename Policy::argumen
     case row_kernel::two_reads:
       break;
   }
-  if (plan.threads == 128) return run(kernels::rows_by_block<Policy, 128, false>);
-  return run(kernels::rows_by_block<Policy, 512, false>);
+  if (plan.threads == 128) return run(kernels::rows_by_block<Wide, 128, false>);
+  return run(kernels::rows_by_block<Wide, 512, false>);
 }
 
 // Rows of floats whose results are 16 bits wide, which they always have: always a block a row, so

@@ -26,6 +26,10 @@
 //   zero(coefficients)                  whether the row's gradient is 0 whatever its elements
 //   kRing                       optional: true where rows_by_ring is built, too
 //   apply(coefficients, x, column)      replaces the elements x[i] by those of output i
+// and may have a second reduction over the row, which knows the coefficients of the first; the row
+// stays on chip for it, or is read once more:
+//   second, second_identity(), add_second(), merge_second()    as of the first
+//   finish(coefficients, second)        the coefficients with what it found
 #pragma once
 
 #include <cub/block/block_reduce.cuh>
@@ -50,6 +54,11 @@ template <class Policy>
 requires requires { typename Policy::result; }
 struct result_type<Policy> {
   using type = typename Policy::result;
+};
+
+template <class Policy>
+concept reduces_twice = requires {
+  typename Policy::second;
 };
 
 // The rows of one index: inputs, output, and which of them begin at the same place in their packs.
@@ -95,10 +104,15 @@ struct row_of {
     }
   }
 
-  // The batch of packs k, k + stride, ... : into the state.
+  // The batch of packs k, k + stride, ... : into the state, or to a reduction.
   template <int kPacks>
   __device__ void add(const Policy& policy, typename Policy::state& s,
                       const pack<T> (&p)[kPacks][kStreams], int k, int stride) const {
+    add(p, k, stride, [&](auto& x, const auto& column) { policy.add(s, x, column); });
+  }
+  template <int kPacks, class Add>
+  __device__ void add(const pack<T> (&p)[kPacks][kStreams], int k, int stride,
+                      const Add& add_them) const {
     float x[kStreams][kPacks][kSize];
     int column[kPacks];
 #pragma unroll
@@ -107,7 +121,7 @@ struct row_of {
 #pragma unroll
       for (int i = 0; i < kStreams; ++i) unpack(p[b][i], x[i][b]);
     }
-    policy.add(s, x, column);
+    add_them(x, column);
   }
 
   __device__ void store(const Policy& policy, const typename Policy::coefficients& c,
@@ -164,37 +178,49 @@ __global__ void __launch_bounds__(kLaneThreads, Policy::kStreams > 1 ? 2 : 3)
       row_of<Policy>::absent(p[b]);
     }
   }
-  typename Policy::state s = policy.identity();
+  const auto add_all = [&](const auto& add_them) {
 #pragma unroll
-  for (int b = 0; b < kPacks; b += kBatchPacks) {
-    if (b > 0 && b * kLanes >= packs) break;
-    constexpr int kLast = kPacks % kBatchPacks == 0 ? kBatchPacks : kPacks % kBatchPacks;
-    if (b + kBatchPacks <= kPacks) {
-      pack<T> batch[kBatchPacks][Policy::kStreams];
+    for (int b = 0; b < kPacks; b += kBatchPacks) {
+      if (b > 0 && b * kLanes >= packs) break;
+      constexpr int kLast = kPacks % kBatchPacks == 0 ? kBatchPacks : kPacks % kBatchPacks;
+      if (b + kBatchPacks <= kPacks) {
+        pack<T> batch[kBatchPacks][Policy::kStreams];
 #pragma unroll
-      for (int i = 0; i < kBatchPacks; ++i) {
+        for (int i = 0; i < kBatchPacks; ++i) {
 #pragma unroll
-        for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
+          for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
+        }
+        r.add(batch, lane + b * kLanes, kLanes, add_them);
+      } else {
+        pack<T> batch[kLast][Policy::kStreams];
+#pragma unroll
+        for (int i = 0; i < kLast; ++i) {
+#pragma unroll
+          for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
+        }
+        r.add(batch, lane + b * kLanes, kLanes, add_them);
       }
-      r.add(policy, s, batch, lane + b * kLanes, kLanes);
-    } else {
-      pack<T> batch[kLast][Policy::kStreams];
-#pragma unroll
-      for (int i = 0; i < kLast; ++i) {
-#pragma unroll
-        for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
-      }
-      r.add(policy, s, batch, lane + b * kLanes, kLanes);
     }
-  }
+  };
+  typename Policy::state s = policy.identity();
+  add_all([&](auto& x, const auto& column) { policy.add(s, x, column); });
   s = merge_lanes<kLanes>(s, [&](const auto& x, const auto& y) { return policy.merge(x, y); });
+  typename Policy::coefficients c;
+  if constexpr (reduces_twice<Policy>) {
+    c = policy.finish(s);
+    typename Policy::second found = policy.second_identity();
+    add_all([&](auto& x, const auto& column) { policy.add_second(found, c, x, column); });
+    found = merge_lanes<kLanes>(
+        found, [&](const auto& x, const auto& y) { return policy.merge_second(x, y); });
+    c = policy.finish(c, found);
+  }
   if (!exists) return;
   if (skipped) {
     if (lane == 0) policy.write_skipped();
     if (any(a.out)) r.fill_row(policy.fill(), lane, kLanes);
     return;
   }
-  const typename Policy::coefficients c = policy.finish(s);
+  if constexpr (!reduces_twice<Policy>) c = policy.finish(s);
   if (lane == 0) policy.write(s, c);
   if (!any(a.out)) return;
   if (policy.zero(c)) {
@@ -262,6 +288,42 @@ __global__ void __launch_bounds__(kThreads, 512 / kThreads)
   if (thread == 0) {
     mine = policy.finish(s);
     shared_coefficients = mine;
+  }
+  if constexpr (reduces_twice<Policy>) {
+    using second = typename Policy::second;
+    using second_reduce = cub::BlockReduce<second, kThreads>;
+    __shared__ typename second_reduce::TempStorage second_scratch;
+#ifdef __CUDACC__
+    static_assert(sizeof scratch + sizeof second_scratch + sizeof shared_coefficients <=
+                  detail::kStaticShared);
+#endif
+    __syncthreads();
+    const typename Policy::coefficients c = shared_coefficients;
+    second found = policy.second_identity();
+    for (int k = thread; k < packs; k += kBatchPacks * kThreads) {
+      pack<T> p[kBatchPacks][Policy::kStreams];
+#pragma unroll
+      for (int b = 0; b < kBatchPacks; ++b) {
+        const int at = k + b * kThreads;
+        if (at >= packs) {
+          row_of<Policy>::absent(p[b]);
+        } else if constexpr (kOnChip) {
+#pragma unroll
+          for (int i = 0; i < Policy::kStreams; ++i) p[b][i].raw = chip[i * packs + at];
+        } else {
+          r.template load<cache::level2>(at, p[b]);
+        }
+      }
+      r.add(p, k, kThreads,
+            [&](auto& x, const auto& column) { policy.add_second(found, c, x, column); });
+    }
+    found = second_reduce(second_scratch).Reduce(found, [&](const auto& x, const auto& y) {
+      return policy.merge_second(x, y);
+    });
+    if (thread == 0) {  // all others have read what stood there
+      mine = policy.finish(mine, found);
+      shared_coefficients = mine;
+    }
   }
   if (any(a.out)) __syncthreads();
   if (thread == 0) policy.write(s, mine);  // while the others go on

@@ -203,6 +203,55 @@ TEST(ComplexStep, KlDivergence) {
   }
 }
 
+// The student off the teacher by the numbers of another row. Logarithms of what the mixture is made
+// of cancel no more than those of p and q.
+TEST(ComplexStep, Distillation) {
+  for (const double share : {0.0, 1.0, 0.5, 0.1}) {
+    for_each_row([&](const std::vector<double>& x, std::mt19937_64&) {
+      std::vector<double> y(x.size());
+      for (std::size_t j = 0; j < x.size(); ++j) {
+        y[j] = x[j] == -HUGE_VAL ? x[j] : x[j] + 0.5 * std::sin(static_cast<double>(3 * j + 1));
+      }
+      for (const float t : kTemperatures) {
+        std::vector<double> dx(x.size()), dy(x.size());
+        const auto direction = share == 0   ? culoss::distillation_direction::forward
+                               : share == 1 ? culoss::distillation_direction::reverse
+                                            : culoss::distillation_direction::jensen_shannon;
+        const auto beta = static_cast<float>(share);
+        ASSERT_TRUE(culoss::distillation(
+                        cpu{}, row_of(x), row_of(y),
+                        {.grad_student = row_of(dx), .grad_teacher = row_of(dy)},
+                        {.direction = direction, .beta = beta, .temperature = t, .upstream = 3})
+                        .ok());
+        const auto f = [&](const std::vector<complex>& student,
+                           const std::vector<complex>& teacher) {
+          return formula::distilled_row<complex>(student, teacher, t, static_cast<double>(beta))
+              .value(static_cast<double>(beta));
+        };
+        const std::vector<complex> cx(x.begin(), x.end()), cy(y.begin(), y.end());
+        const formula::distilled_row<double> row(x, y, t, share);
+        const double error = 8 * (error_of_probability(x, t) + error_of_probability(y, t));
+        for (std::size_t j = 0; j < x.size(); ++j) {
+          const double by_x =
+              3 * complex_step(x, j, [&](const std::vector<complex>& z) { return f(z, cy); });
+          const double by_y =
+              3 * complex_step(y, j, [&](const std::vector<complex>& z) { return f(cx, z); });
+          if (x[j] == -HUGE_VAL) {
+            EXPECT_EQ(dx[j], 0.0);
+            EXPECT_EQ(dy[j], 0.0);
+            continue;
+          }
+          const double p = std::exp(row.log_p[j]), q = std::exp(row.log_q[j]);
+          const double logs = 1 + std::fabs(row.log_p[j]) + std::fabs(row.log_q[j]);
+          const double size = 3 * (p + q) / t * logs;
+          EXPECT_LE(std::fabs(dx[j] - by_x), error * size) << j << " T " << t << " " << share;
+          EXPECT_LE(std::fabs(dy[j] - by_y), error * size) << j << " T " << t << " " << share;
+        }
+      }
+    });
+  }
+}
+
 TEST(ComplexStep, EntropyOfProbabilities) {
   std::mt19937_64 random(5);
   std::uniform_real_distribution<double> uniform(0, 1);

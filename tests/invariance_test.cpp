@@ -54,8 +54,11 @@ case_list row_cases() {
   nll_choice nll = nll_of_probabilities();
   entropy_choice entropy(culoss::entropy_input::logits), of_probabilities;
   kl_choice kl;
+  multi_hinge_choice hinge;
+  distillation_choice distillation;
   for (row_choice* c :
-       {static_cast<row_choice*>(&kl), static_cast<row_choice*>(&focal),
+       {static_cast<row_choice*>(&kl), static_cast<row_choice*>(&hinge),
+        static_cast<row_choice*>(&distillation), static_cast<row_choice*>(&focal),
         static_cast<row_choice*>(&sigmoid), static_cast<row_choice*>(&nll),
         static_cast<row_choice*>(&entropy), static_cast<row_choice*>(&of_probabilities)}) {
     c->reduction = culoss::reduction::none;
@@ -65,6 +68,8 @@ case_list row_cases() {
   append<nll_case>(list, std::vector{nll});
   append<entropy_case>(list, std::vector{entropy, of_probabilities});
   append<kl_case>(list, std::vector{kl});
+  append<multi_hinge_case>(list, std::vector{hinge});
+  append<distillation_case>(list, std::vector{distillation});
   return list;
 }
 

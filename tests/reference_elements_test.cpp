@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <culoss/culoss.hpp>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "host/reference/binary.hpp"
@@ -18,6 +19,7 @@ namespace {
 using culoss::cpu;
 using culoss::matrix;
 using culoss::reduction;
+using culoss::vector;
 namespace formula = culoss::reference;
 
 matrix<const double> row_of(const std::vector<double>& v) {
@@ -195,6 +197,73 @@ TEST(ComplexStep, Margins) {
                                  {.reduction = reduction::sum, .upstream = kUpstream});
     });
   });
+}
+
+TEST(ComplexStep, MultiClassHinge) {
+  const std::vector<double> x = {0.25, -1, 2, 0.75, 2, -30};
+  for (const auto form : {culoss::hinge_form::sum, culoss::hinge_form::max}) {
+    for (const int power : {1, 2}) {
+      for (const float m : {1.0f, 0.3f, -1.5f}) {
+        for (std::int64_t t = 0; t < 6; ++t) {
+          std::vector<double> dx(x.size());
+          ASSERT_TRUE(culoss::multi_class_hinge(
+                          cpu{}, row_of(x), vector<const std::int64_t>(&t, 1),
+                          {.grad_scores = row_of(dx)},
+                          {.form = form, .margin = m, .power = power, .upstream = -2.5f})
+                          .ok());
+          const formula::multi_class_hinge_formula of{
+              .margin = m, .power = power, .largest = form == culoss::hinge_form::max};
+          for (std::size_t j = 0; j < x.size(); ++j) {
+            const double exact = -2.5 * complex_step(x, j, [&](const std::vector<complex>& z) {
+              return of.loss(std::span<const complex>(z), static_cast<std::size_t>(t));
+            });
+            EXPECT_LE(std::fabs(dx[j] - exact), 16 * kUnit * std::fabs(exact)) << t << " " << j;
+          }
+        }
+      }
+    }
+  }
+}
+
+// Labels 0 and 1 of the scores 0, 0.5, 2: z is 1.5, 3 and 0.5, 2.5.
+TEST(MultiClassHinge, KnownValues) {
+  const std::vector<double> x = {0, 0.5, 2, 0, 0.5, 2, 9, 9, 9, 9, 9, 9};
+  const std::vector<std::int64_t> labels = {0, 1, -100, 3};
+  const std::vector<float> weights = {1, 4, 1};
+  std::vector<double> loss(1), losses(4), dx(12);
+  std::int64_t counted = 0;
+  culoss::fault_record record{};
+  culoss::multi_class_hinge_options o{.class_weights = {weights.data(), 3}};
+  const matrix<const double> scores(x.data(), 4, 3);
+  const auto call = [&](const matrix<const double>& of, std::vector<double>& to) {
+    const auto size = static_cast<std::int64_t>(to.size());
+    return culoss::multi_class_hinge(cpu{.faults = &record}, of,
+                                     vector<const std::int64_t>(labels.data(), of.rows),
+                                     {.loss = {to.data(), size},
+                                      .grad_scores = {dx.data(), of.rows, 3},
+                                      .rows_counted = {&counted, 1}},
+                                     o);
+  };
+  ASSERT_TRUE(call({x.data(), 3, 3}, loss).ok());
+  EXPECT_DOUBLE_EQ(loss[0], (4.5 / 3 + 4 * 3.0 / 3) / 2);
+  EXPECT_EQ(counted, 2);
+  EXPECT_DOUBLE_EQ(dx[0], -2.0 / 3 / 2);
+  EXPECT_DOUBLE_EQ(dx[5], 4.0 / 3 / 2);
+  EXPECT_EQ(dx[6], 0);
+  o.reduction = reduction::none;
+  ASSERT_TRUE(call(scores, losses).ok());
+  EXPECT_DOUBLE_EQ(losses[1], 4);
+  EXPECT_EQ(losses[2], 0);
+  EXPECT_TRUE(std::isnan(losses[3]) && std::isnan(dx[9]));
+  EXPECT_EQ(record.count, 1u);
+  o.form = culoss::hinge_form::max;
+  o.power = 2;
+  ASSERT_TRUE(call(scores, losses).ok());
+  EXPECT_DOUBLE_EQ(losses[0], 9);
+  EXPECT_DOUBLE_EQ(losses[1], 4 * 6.25);
+  EXPECT_DOUBLE_EQ(dx[2], 6);
+  EXPECT_EQ(dx[1], 0);
+  EXPECT_DOUBLE_EQ(dx[4], -4 * 5.0);
 }
 
 // Values that are known: of logits, of their sigmoid, and log 2 in all of them at 0.

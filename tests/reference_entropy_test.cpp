@@ -225,5 +225,94 @@ TEST(KlDivergence, Reductions) {
   EXPECT_EQ(kl_call({}, {}, {}).loss[0], 0);
 }
 
+struct distillation_call {
+  distillation_call(const rows_of_logits& student, const rows_of_logits& teacher,
+                    const culoss::distillation_options& options)
+      : by_student(static_cast<std::int64_t>(student.size()), width(student)),
+        by_teacher(by_student) {
+    const auto n = static_cast<std::int64_t>(student.size());
+    const bool none = options.reduction == reduction::none;
+    host_matrix<double> x(student, width(student)), y(teacher, width(teacher));
+    loss.assign(none ? student.size() : 1, 7);
+    const culoss::status s = culoss::distillation(cpu{}, x.view(), y.view(),
+                                                  {.loss = {loss.data(), none ? n : 1},
+                                                   .grad_student = by_student.view(),
+                                                   .grad_teacher = by_teacher.view(),
+                                                   .rows_counted = {&rows_counted, 1}},
+                                                  options);
+    EXPECT_TRUE(s.ok()) << s.message();
+  }
+  std::vector<double> loss;
+  host_matrix<double> by_student, by_teacher;
+  std::int64_t rows_counted = 7;
+};
+
+// Logits whose softmax at T = 2 is known: p = 1/4, 3/4 and q = 1/2, 1/2.
+TEST(Distillation, KnownValues) {
+  using culoss::distillation_direction;
+  const rows_of_logits student = {{5, 5}, {1, 1}, {0, kNan}};
+  const rows_of_logits teacher = {{0, 2 * kLog3}, {1, 1}, {0, 0}};
+  const std::vector<std::int64_t> labels = {1, 0, -100};
+  const double forward = 0.25 * std::log(0.5) + 0.75 * std::log(1.5);
+  const double reverse = 0.5 * kLog2 + 0.5 * std::log(2.0 / 3);
+  // The mixture of equal parts is 3/8, 5/8.
+  const double of_p = 0.25 * std::log(2.0 / 3) + 0.75 * std::log(1.2);
+  const double of_q = 0.5 * std::log(4.0 / 3) + 0.5 * std::log(0.8);
+  culoss::distillation_options o{.temperature = 2,
+                                 .labels = culoss::vector<const std::int64_t>(labels.data(), 3)};
+  const auto call = [&](distillation_direction d) {
+    o.direction = d;
+    return distillation_call(student, teacher, o);
+  };
+  const auto kl = call(distillation_direction::forward);
+  EXPECT_EQ(kl.rows_counted, 2);
+  EXPECT_NEAR(kl.loss[0], forward / 2, 4 * kUnit);
+  EXPECT_NEAR(kl.by_student.at(0, 0), 0.25 / 2 / 2, 4 * kUnit);
+  EXPECT_NEAR(kl.by_teacher.at(0, 0), 0.25 * (std::log(0.5) - forward) / 2 / 2, 4 * kUnit);
+  EXPECT_THAT(kl.by_student.row(1), Each(0));
+  EXPECT_THAT(kl.by_student.row(2), Each(0));
+  const auto back = call(distillation_direction::reverse);
+  EXPECT_NEAR(back.loss[0], reverse / 2, 4 * kUnit);
+  EXPECT_NEAR(back.by_student.at(0, 0), 0.5 * (kLog2 - reverse) / 2 / 2, 4 * kUnit);
+  EXPECT_NEAR(back.by_teacher.at(0, 0), -0.25 / 2 / 2, 4 * kUnit);
+  const auto both = call(distillation_direction::jensen_shannon);
+  EXPECT_NEAR(both.loss[0], (of_p + of_q) / 2 / 2, 4 * kUnit);
+  EXPECT_NEAR(both.by_student.at(0, 0), 0.5 * 0.5 * (std::log(4.0 / 3) - of_q) / 2 / 2, 4 * kUnit);
+  EXPECT_NEAR(both.by_teacher.at(0, 0), 0.5 * 0.25 * (std::log(2.0 / 3) - of_p) / 2 / 2, 4 * kUnit);
+  for (const float beta : {0.0f, 1.0f}) {
+    o.beta = beta;
+    const auto end = call(distillation_direction::jensen_shannon);
+    EXPECT_EQ(end.loss, beta == 0 ? kl.loss : back.loss);
+    EXPECT_EQ(end.by_teacher.row(0), (beta == 0 ? kl : back).by_teacher.row(0));
+  }
+  o.temperature_squared = true;
+  const auto squared = call(distillation_direction::forward);
+  EXPECT_NEAR(squared.loss[0], 4 * forward / 2, 16 * kUnit);
+  EXPECT_NEAR(squared.by_student.at(0, 0), 0.25, 16 * kUnit);
+  o.labels = {};
+  EXPECT_THAT(call(distillation_direction::forward).loss[0], IsNan());
+  EXPECT_EQ(call(distillation_direction::forward).rows_counted, 3);
+}
+
+TEST(Distillation, MaskedColumns) {
+  using culoss::distillation_direction;
+  const rows_of_logits one = {{0, 0, -kInfinity}, {0, 0, 0}, {-kInfinity, 1, 1}};
+  const rows_of_logits other = {{0, 0, -kInfinity}, {0, 0, -kInfinity}, {-kInfinity, 1, 1}};
+  culoss::distillation_options o{.reduction = reduction::none};
+  const distillation_call fine(one, other, o), infinite(other, one, o);
+  EXPECT_THAT(fine.loss, ElementsAre(0, ::testing::DoubleNear(std::log(1.5), 4 * kUnit), 0));
+  EXPECT_EQ(fine.by_student.at(0, 2), 0);
+  EXPECT_NEAR(fine.by_student.at(1, 2), 1.0 / 3, kUnit);
+  EXPECT_EQ(fine.by_teacher.at(1, 2), 0);
+  EXPECT_EQ(infinite.loss[1], kInfinity);
+  EXPECT_THAT(infinite.by_teacher.row(1), ElementsAre(-kInfinity, -kInfinity, kInfinity));
+  EXPECT_NEAR(infinite.by_student.at(1, 2), -1.0 / 3, kUnit);
+  EXPECT_EQ(infinite.loss[0], 0);
+  o.direction = distillation_direction::jensen_shannon;
+  const distillation_call mixed(one, other, o);
+  EXPECT_NEAR(mixed.loss[1], 0.5 * (std::log(1.2) + 2.0 / 3 * std::log(0.8) + kLog2 / 3),
+              8 * kUnit);
+}
+
 }  // namespace
 }  // namespace culoss_test

@@ -127,6 +127,41 @@ struct kl_arguments : call_arguments<Where, T> {
 };
 
 template <class Where, class T>
+struct distillation_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "distillation";
+  static constexpr const char* kInput = "student";
+  explicit distillation_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_student = m.out.as_matrix();
+    out.grad_teacher = m.g.as_matrix();
+    out.rows_counted = {m.counts.data(), 1};
+    options.labels = this->labels;
+  }
+  culoss::status run() const {
+    return culoss::distillation(this->where, this->logits, this->targets, out, options);
+  }
+  culoss::distillation_outputs<T> out;
+  culoss::distillation_options options;
+};
+
+template <class Where, class T>
+struct multi_hinge_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "multi_class_hinge";
+  static constexpr const char* kInput = "scores";
+  explicit multi_hinge_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_scores = m.out.as_matrix();
+    out.rows_counted = {m.counts.data(), 1};
+    options.class_weights = {m.ones.data(), kCols};
+  }
+  culoss::status run() const {
+    return culoss::multi_class_hinge(this->where, this->logits, this->labels, out, options);
+  }
+  culoss::multi_class_hinge_outputs<T> out;
+  culoss::multi_class_hinge_options options;
+};
+
+template <class Where, class T>
 struct huber_arguments : call_arguments<Where, T> {
   static constexpr const char* kFunction = "huber";
   static constexpr const char* kInput = "predictions";
@@ -288,6 +323,8 @@ TEST_P(row_loss_arguments, of_every_loss) {
     refuses_what_all_refuse<nll_arguments<W, T>>(m);
     refuses_what_all_refuse<entropy_arguments<W, T>>(m);
     refuses_what_all_refuse<kl_arguments<W, T>>(m);
+    refuses_what_all_refuse<multi_hinge_arguments<W, T>>(m);
+    refuses_what_all_refuse<distillation_arguments<W, T>>(m);
   });
 }
 
@@ -538,6 +575,44 @@ TEST_P(row_loss_arguments, of_nll_entropy_and_smooth_labels) {
       expect([&](kl& a) { a.out.grad_q = m.out.as_matrix(); }, "grad_q overlaps grad_p");
       expect([&](kl& a) { a.out.grad_q.data = moved(m.g.data(), kLd * 2); }, "grad_q overlaps q");
       expect([](kl& a) { a.out.grad_q.rows = 3; }, "grad_q.rows is 3, must be 4 (q.rows)");
+    });
+    using hinge = multi_hinge_arguments<W, T>;
+    with_mistakes<hinge>(m, [&](const auto& expect) {
+      expect([](hinge& a) { a.logits.cols = 0; }, "scores.cols is 0, must be positive");
+      expect([](hinge& a) { a.labels.size = 3; }, "labels.size is 3, must be 4 (scores.rows)");
+      expect([](hinge& a) { a.options.form = static_cast<culoss::hinge_form>(2); },
+             "form must be sum or max");
+      expect([](hinge& a) { a.options.margin = kNotANumber; }, "margin is nan, must be finite");
+      expect([](hinge& a) { a.options.power = 3; }, "power must be 1 or 2");
+      expect([](hinge& a) { a.options.class_weights.size = 4; },
+             "class_weights.size is 4, must be 5 (scores.cols)");
+      expect([&](hinge& a) { a.out.grad_scores.data = moved(m.x.data(), kLd * 2); },
+             "grad_scores overlaps scores");
+      expect([](hinge& a) { a.out.rows_counted.size = 2; },
+             "rows_counted.size is 2, must be 1 (it is one count)");
+    });
+    using distillation = distillation_arguments<W, T>;
+    with_mistakes<distillation>(m, [&](const auto& expect) {
+      using args = distillation;
+      expect([](args& a) { a.logits.cols = 0; }, "student.cols is 0, must be positive");
+      expect([](args& a) { a.targets.rows = 3; }, "teacher.rows is 3, must be 4 (student.rows)");
+      expect([](args& a) { a.targets.ld = 4; }, "teacher.ld is 4, must be at least cols (5)");
+      expect([](args& a) { a.options.direction = static_cast<culoss::distillation_direction>(3); },
+             "direction must be forward, reverse or jensen_shannon");
+      expect([](args& a) { a.options.beta = 1.5f; }, "beta is 1.5, must be in [0, 1]");
+      expect([](args& a) { a.options.beta = kNotANumber; }, "beta is nan, must be in [0, 1]");
+      expect([](args& a) { a.options.temperature = 0.0f; },
+             "temperature is 0, must be positive, finite and not subnormal");
+      expect([](args& a) { a.options.labels.size = 3; },
+             "labels.size is 3, must be 4 (student.rows)");
+      expect([](args& a) { a.options.labels.data = nullptr; },
+             "labels.data is null, but labels.size is 4");
+      expect([&](args& a) { a.out.grad_teacher = m.out.as_matrix(); },
+             "grad_teacher overlaps grad_student");
+      expect([&](args& a) { a.out.grad_teacher.data = moved(m.g.data(), kLd * 2); },
+             "grad_teacher overlaps teacher");
+      expect([](args& a) { a.out.rows_counted.size = 2; },
+             "rows_counted.size is 2, must be 1 (it is one count)");
     });
     const W where;
     const culoss::matrix<const T> in = m.x.as_matrix();

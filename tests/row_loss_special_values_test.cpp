@@ -376,6 +376,161 @@ TEST_P(row_loss_special_values, of_kl_divergence_of_neighbors) {
   EXPECT_NEAR(values_of(r, "loss")[1], size, 24 * 0x1p-24 * size);
 }
 
+// Masked columns in both rows or in one, NaN and infinities, rows that are left out.
+TEST_P(row_loss_special_values, of_distillation) {
+  using culoss::distillation_direction;
+  for (const auto direction : {distillation_direction::forward, distillation_direction::reverse,
+                               distillation_direction::jensen_shannon}) {
+    distillation_choice choice = of_rows(distillation_choice(direction));
+    choice.labels = true;
+    const distillation_case c(choice);
+    const bool forward = direction == distillation_direction::forward;
+    const bool reverse = direction == distillation_direction::reverse;
+    for (const element type : kDeviceElements) {
+      std::vector<std::int64_t> all = widths();
+      if (type == element::float32 && !reduced_run()) all.push_back(29001);  // wider than the chip
+      for (const std::int64_t cols : all) {
+        problem p = c.make({.type = type, .rows = 13, .cols = cols, .seed = 95});
+        const auto student = [&](std::int64_t i) { return p.row(i); };
+        const auto teacher = [&](std::int64_t i) { return p.g.data() + i * cols; };
+        p.labels.assign(13, 1);
+        p.labels[11] = -100;
+        p.labels[12] = cols;  // no class
+        student(11)[0] = kNan;
+        for (double* row : {student(0), teacher(0)}) fill(row, cols / 2, cols, -kInf);
+        for (double* row : {student(1), teacher(1)}) fill(row, 0, cols / 2, -kInf);
+        student(2)[1] = -kInf;             // q = 0 < p
+        teacher(3)[1] = -kInf;             // p = 0 < q
+        fill(student(4), 2, cols, -kInf);  // certain of other columns
+        fill(teacher(4), 0, cols - 2, -kInf);
+        student(5)[cols - 1] = kNan;
+        teacher(6)[cols - 1] = kInf;
+        fill(student(7), 0, cols, -kInf);
+        fill(teacher(8), 0, cols, -kInf);
+        std::copy(student(9), student(9) + cols, teacher(9));  // the same
+        teacher(10)[0] = 2000;  // so certain that the others' probabilities are 0
+        student(10)[1] = student(10)[0] = -kInf;
+        check(c, p);
+        const std::vector<output> r = outputs_of(c, p, {.where = GetParam()});
+        const std::vector<double> loss = values_of(r, "loss"), ds = values_of(r, "grad_student"),
+                                  dt = values_of(r, "grad_teacher");
+        const auto at = [&](std::int64_t i, std::int64_t j) {
+          return static_cast<std::size_t>(i * cols + j);
+        };
+        for (const std::size_t i : {0u, 1u}) EXPECT_TRUE(std::isfinite(loss[i])) << i;
+        EXPECT_EQ(ds[at(0, cols - 1)], 0);
+        EXPECT_EQ(dt[at(1, 0)], 0);
+        EXPECT_EQ(loss[2] == kInf, forward);
+        EXPECT_EQ(loss[3] == kInf, reverse);
+        EXPECT_EQ(loss[4] == kInf, forward || reverse);
+        EXPECT_EQ(loss[10] == kInf, forward);
+        EXPECT_EQ(dt[at(2, 1)] == kInf, forward);
+        EXPECT_EQ(dt[at(2, 0)] == -kInf, forward);
+        EXPECT_EQ(ds[at(3, 1)] == kInf, reverse);
+        for (std::int64_t j = 0; j < cols; ++j) {
+          ASSERT_TRUE(std::isfinite(forward ? ds[at(2, j)] : dt[at(2, j)]));
+        }
+        for (const std::int64_t i : {5, 6, 7, 8, 12}) {
+          EXPECT_TRUE(std::isnan(loss[static_cast<std::size_t>(i)])) << i;
+          EXPECT_TRUE(std::isnan(ds[at(i, 0)]) && std::isnan(dt[at(i, cols - 1)])) << i;
+        }
+        EXPECT_LT(loss[9], 1e-9);
+        EXPECT_TRUE(same_bits(loss[11], 0) && same_bits(ds[at(11, 0)], 0));
+      }
+    }
+  }
+}
+
+// Of a student that is nearly the teacher the divergence, some d^2 / 2, keeps its digits: no
+// difference of two logarithms of sums could have them.
+TEST_P(row_loss_special_values, of_distillation_near_the_teacher) {
+  using culoss::distillation_direction;
+  for (const auto direction : {distillation_direction::forward, distillation_direction::reverse,
+                               distillation_direction::jensen_shannon}) {
+    const distillation_case c(of_rows(distillation_choice(direction)));
+    for (const std::int64_t cols : {40, 700, 5000}) {
+      problem p = c.make({.rows = 1, .cols = cols, .kind = input_kind::normal, .seed = 96});
+      for (std::int64_t j = 0; j < cols; ++j) {
+        p.g[static_cast<std::size_t>(j)] = round_to(
+            element::float32, p.x[static_cast<std::size_t>(j)] + (j % 2 == 0 ? 1e-3 : -1e-3));
+      }
+      check(c, p);
+      const double exact = c.bound(p, space::cpu)[0].values[0];
+      const double loss = values_of(outputs_of(c, p, {.where = GetParam()}), "loss")[0];
+      EXPECT_NEAR(loss, exact, 5e-3 * exact);
+      EXPECT_LT(exact, 1e-6);
+    }
+  }
+}
+
+// Scores at their kink, equal ones, masked columns, infinities and NaN; labels that are ignored or
+// none of the classes.
+TEST_P(row_loss_special_values, of_multi_class_hinge) {
+  for (const auto form : {culoss::hinge_form::sum, culoss::hinge_form::max}) {
+    for (const int power : {1, 2}) {
+      multi_hinge_choice choice = of_rows(multi_hinge_choice(form));
+      choice.power = power;
+      const multi_hinge_case c(choice);
+      const bool largest = choice.largest();
+      for (const element type : kDeviceElements) {
+        for (const std::int64_t cols : widths()) {
+          problem p = c.make({.type = type, .rows = 12, .cols = cols, .seed = 97});
+          p.labels.assign(12, 2);
+          p.labels[10] = -100;
+          p.labels[11] = cols;
+          for (std::int64_t i = 0; i < 6; ++i) fill(p.row(i), 0, cols, -4);
+          p.row(0)[2] = -3;               // all at the kink
+          p.row(1)[1] = p.row(1)[3] = 2;  // two of equal size
+          p.row(1)[2] = 2.5;
+          fill(p.row(2), 3, cols, -kInf);  // masked, and 0 below the label
+          p.row(2)[2] = 0;
+          p.row(3)[2] = -kInf;
+          p.row(3)[0] = -kInf;
+          p.row(4)[2] = kInf;
+          p.row(5)[1] = kInf;
+          p.row(6)[cols - 1] = kNan;
+          p.row(7)[2] = kNan;
+          p.row(8)[1] = p.row(8)[2] = kInf;
+          fill(p.row(9), 0, cols, -kInf);
+          p.row(10)[2] = kNan;
+          check(c, p);
+          const execution how{.where = GetParam(), .record_faults = true};
+          const results found = run(c, p, how);
+          const std::vector<double> loss = values_of(found.outputs, "loss"),
+                                    dx = values_of(found.outputs, "grad_scores");
+          const auto at = [&](std::int64_t i, std::int64_t j) {
+            return static_cast<std::size_t>(i * cols + j);
+          };
+          const double share = largest ? 1 : 1 / static_cast<double>(cols);
+          EXPECT_EQ(loss[0], 0);
+          for (std::int64_t j = 0; j < cols; ++j) ASSERT_EQ(dx[at(0, j)], 0);
+          EXPECT_NEAR(loss[1], (largest ? 1 : 2) * (power == 2 ? 0.25 : 0.5) * share, 1e-7);
+          EXPECT_NEAR(dx[at(1, 1)], share, 1e-2 * share);  // k z^(k-1) = 1 for both
+          EXPECT_EQ(dx[at(1, 3)] == 0, largest);
+          EXPECT_NEAR(dx[at(1, 2)], -(largest ? 1 : 2) * share, 1e-2 * share);
+          EXPECT_EQ(loss[2], 0);
+          EXPECT_EQ(loss[3], kInf);
+          EXPECT_EQ(dx[at(3, 0)], 0);
+          EXPECT_EQ(std::isfinite(dx[at(3, 1)]), power == 1);
+          EXPECT_EQ(loss[4], 0);
+          EXPECT_EQ(loss[5], kInf);
+          EXPECT_EQ(dx[at(5, 1)] == kInf, power == 2);
+          for (const std::int64_t i : {6, 7, 8, 11}) {
+            EXPECT_TRUE(std::isnan(loss[static_cast<std::size_t>(i)])) << i;
+            for (std::int64_t j = 0; j < cols; ++j) ASSERT_TRUE(std::isnan(dx[at(i, j)])) << i;
+          }
+          EXPECT_EQ(loss[9], 0);
+          EXPECT_TRUE(same_bits(loss[10], 0) && same_bits(dx[at(10, 2)], 0));
+          EXPECT_EQ(values_of(found.outputs, "rows_counted").at(0), 11);
+          EXPECT_EQ(found.faults.count, 1u);
+          EXPECT_EQ(found.faults.first_row, 11);
+          EXPECT_EQ(found.faults.label, cols);
+        }
+      }
+    }
+  }
+}
+
 // A divisor of exactly 0 and batches without a row, of every loss that divides.
 TEST_P(row_loss_special_values, of_the_divisor) {
   for (const culoss::empty_batch empty : {culoss::empty_batch::zero, culoss::empty_batch::nan}) {
@@ -403,6 +558,10 @@ TEST_P(row_loss_special_values, of_the_divisor) {
     each(std::type_identity<nll_case>{}, nll_of_probabilities());
     each(std::type_identity<entropy_case>{}, entropy_choice());
     each(std::type_identity<kl_case>{}, kl_choice());
+    each(std::type_identity<multi_hinge_case>{}, multi_hinge_choice());
+    distillation_choice labeled;
+    labeled.labels = true;
+    each(std::type_identity<distillation_case>{}, labeled);
   }
 }
 

@@ -83,6 +83,46 @@ status run(const cpu& where, const matrix<const T>& p, const matrix<const T>& q,
   });
 }
 
+template <class T>
+status run(const cpu& where, const matrix<const T>& student, const matrix<const T>& teacher,
+           const distillation_outputs<T>& out, const distillation_options& options) noexcept {
+  status s = detail::check_distillation(where, student, teacher, out, options);
+  if (!s.ok()) return s;
+  return without_exceptions("distillation", [&] {
+    const double temperature = read_temperature(options.temperature);
+    const auto share = static_cast<double>(detail::share_of_teacher(options));
+    const double factor = options.temperature_squared ? temperature * temperature : 1;
+    const row_labels labels(options.labels, student.cols, options.ignore_index);
+    const bool labeled = options.labels.data != nullptr;
+    const std::int64_t counted = labeled ? labels.rows_counted() : student.rows;
+    const batch b(options, static_cast<double>(counted));
+    std::vector<double> losses(static_cast<std::size_t>(student.rows));
+    for_each_row_pair(where, student.rows, student.cols,
+                      [&](std::int64_t i, std::span<double> x, std::span<double> y) {
+                        const row_kind kind = labeled ? labels.kind(i) : row_kind::labeled;
+                        if (kind == row_kind::bad_label) losses[static_cast<std::size_t>(i)] = kNan;
+                        if (kind == row_kind::labeled) {
+                          load_row(student, i, x);
+                          load_row(teacher, i, y);
+                          const distilled_row<double> row(x, y, temperature, share);
+                          losses[static_cast<std::size_t>(i)] =
+                              weighted(b.row_weight(i), factor * row.value(share));
+                          distillation_gradient(row, temperature, share,
+                                                factor * b.gradient_scale(i), x, y);
+                        }
+                        if (const auto fixed = b.fixed_gradient(kind)) {
+                          std::ranges::fill(x, *fixed);
+                          std::ranges::fill(y, *fixed);
+                        }
+                        if (!out.grad_student.empty()) store_row(out.grad_student, i, x);
+                        if (!out.grad_teacher.empty()) store_row(out.grad_teacher, i, y);
+                      });
+    b.write_loss(out.loss, losses);
+    write(out.rows_counted, 0, counted);
+    labels.record_faults(where.faults);
+  });
+}
+
 }  // namespace
 
 status entropy(const cpu& where, matrix<const float> input, const entropy_outputs<float>& outputs,
@@ -127,6 +167,30 @@ status kl_divergence(const cpu& where, matrix<const double> p, matrix<const doub
                      const kl_divergence_outputs<double>& outputs,
                      const kl_divergence_options& options) noexcept {
   return run(where, p, q, outputs, options);
+}
+
+status distillation(const cpu& where, matrix<const float> student, matrix<const float> teacher,
+                    const distillation_outputs<float>& outputs,
+                    const distillation_options& options) noexcept {
+  return run(where, student, teacher, outputs, options);
+}
+
+status distillation(const cpu& where, matrix<const half> student, matrix<const half> teacher,
+                    const distillation_outputs<half>& outputs,
+                    const distillation_options& options) noexcept {
+  return run(where, student, teacher, outputs, options);
+}
+
+status distillation(const cpu& where, matrix<const bf16> student, matrix<const bf16> teacher,
+                    const distillation_outputs<bf16>& outputs,
+                    const distillation_options& options) noexcept {
+  return run(where, student, teacher, outputs, options);
+}
+
+status distillation(const cpu& where, matrix<const double> student, matrix<const double> teacher,
+                    const distillation_outputs<double>& outputs,
+                    const distillation_options& options) noexcept {
+  return run(where, student, teacher, outputs, options);
 }
 
 }  // namespace culoss

@@ -36,6 +36,30 @@
 // the row's loss and its own gradients. The gradient of a row is nowhere else touched by these.
 //   Shapes: p, q and their gradients [N, C]. Each gradient may stand in the place of either input.
 //
+// distillation (Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015) of
+// logits, p = softmax(teacher / T), q = softmax(student / T):
+//   forward           D = KL(p || q) = sum_j p_j (log p_j - log q_j)
+//     by the student: (q - p) / T     by the teacher: (p_j / T) (log p_j - log q_j - D)
+//   reverse           D = KL(q || p), with p and q exchanged
+//   jensen_shannon    D = b KL(p || m) + (1 - b) KL(q || m), m = b p + (1 - b) q (Agarwal et al.,
+//                     "On-policy distillation of language models", 2024); as there b = 0 stands for
+//                     forward, b = 1 for reverse
+//     by the student: (1 - b) (q_j / T) (log(q_j / m_j) - KL(q || m)), by the teacher likewise
+//   loss = row_weight * D, times T^2 with `temperature_squared`, reduced; mean: the sum over the
+//          number of rows that count, or over `normalizer`
+// With labels, rows whose label is `ignore_index` are not read: loss 0, gradients +0, not counted. A
+// label that is none of the classes makes its row NaN, and the fault record learns of it; which of
+// them it is does not matter. D is summed from terms that are not negative and of
+// second order where student and teacher are close, so that it keeps its digits there; of KL in rows
+// that do not fit on chip (on an H200 more than 57080 columns of 16 bits, 28540 of floats) it is
+// taken from one read, and is good to a few units in the last place of log C.
+//   Special values. A logit of -inf in both is a masked column. In one alone, by the rules of KL: a
+// column of q = 0 < p makes KL(p || q) +inf, with finite gradients of the row q, and of the row p
+// +inf in such columns and -inf in its others; p = 0 < q is nothing special, Jensen-Shannon always
+// finite. NaN, +inf or -inf alone in either: NaN in that row, nowhere else.
+//   Shapes: student, teacher and their gradients [N, C]; labels [N]. Each gradient may stand in the
+// place of either input.
+//
 // Errors, with nothing launched or written: invalid_argument for a null pointer where data is
 // needed, a negative size, C = 0, ld < cols, shapes that differ, overlap, a temperature that is not
 // positive and normal, or is not 1 with probabilities, an upstream of the wrong shape for the
@@ -135,5 +159,55 @@ CULOSS_API status kl_divergence(const cpu&, matrix<const bf16> p, matrix<const b
 CULOSS_API status kl_divergence(const cpu&, matrix<const double> p, matrix<const double> q,
                                 const kl_divergence_outputs<double>&,
                                 const kl_divergence_options& = {}) noexcept;
+
+enum class distillation_direction : int { forward, reverse, jensen_shannon };
+
+struct distillation_options {
+  culoss::reduction reduction = culoss::reduction::mean;
+  distillation_direction direction = distillation_direction::forward;
+  float beta = 0.5f;                       // b in [0, 1], of jensen_shannon
+  scalar temperature = 1.0f;               // T > 0
+  bool temperature_squared = false;        // times T^2
+  label_view labels = {};                  // [N]; only to leave rows out
+  std::int64_t ignore_index = -100;        // any integer
+  vector<const float> row_weights = {};    // [N]; not part of the divisor
+  scalar normalizer = {};                  // replaces the divisor of mean; divides sum
+  scalar upstream = 1.0f;                  // gradient of whatever follows, for each reduction
+  vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
+  empty_batch empty = empty_batch::zero;
+};
+
+template <class T>
+struct distillation_outputs {
+  vector<real_of<T>> loss = {};            // [N] under none, else [1]
+  matrix<T> grad_student = {};             // [N, C]
+  matrix<T> grad_teacher = {};             // [N, C]
+  vector<std::int64_t> rows_counted = {};  // [1]: rows that are not ignored
+};
+
+// Scratch that one call on `cuda` needs at most. O(N) bytes.
+CULOSS_API std::size_t distillation_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
+
+CULOSS_API status distillation(const cuda&, matrix<const float> student,
+                               matrix<const float> teacher, const distillation_outputs<float>&,
+                               const distillation_options& = {}) noexcept;
+CULOSS_API status distillation(const cuda&, matrix<const half> student, matrix<const half> teacher,
+                               const distillation_outputs<half>&,
+                               const distillation_options& = {}) noexcept;
+CULOSS_API status distillation(const cuda&, matrix<const bf16> student, matrix<const bf16> teacher,
+                               const distillation_outputs<bf16>&,
+                               const distillation_options& = {}) noexcept;
+CULOSS_API status distillation(const cpu&, matrix<const float> student, matrix<const float> teacher,
+                               const distillation_outputs<float>&,
+                               const distillation_options& = {}) noexcept;
+CULOSS_API status distillation(const cpu&, matrix<const half> student, matrix<const half> teacher,
+                               const distillation_outputs<half>&,
+                               const distillation_options& = {}) noexcept;
+CULOSS_API status distillation(const cpu&, matrix<const bf16> student, matrix<const bf16> teacher,
+                               const distillation_outputs<bf16>&,
+                               const distillation_options& = {}) noexcept;
+CULOSS_API status distillation(const cpu&, matrix<const double> student,
+                               matrix<const double> teacher, const distillation_outputs<double>&,
+                               const distillation_options& = {}) noexcept;
 
 }  // namespace culoss

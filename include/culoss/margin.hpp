@@ -26,6 +26,20 @@
 // place of the scores or the targets (same data and pitch): same bits; any other overlap of an
 // output is refused.
 //
+// multi_class_hinge: a loss of rows, with label t and scores x_j (PyTorch's MultiMarginLoss;
+// Crammer and Singer, "On the algorithmic implementation of multiclass kernel-based vector machines",
+// 2001), from z_j = m - x_t + x_j:
+//   sum  L = (w_t / C) sum_{j != t} max(0, z_j)^k    max  L = w_t max(0, max_{j != t} z_j)^k
+//   dL/dx_j = (w_t / C) k z_j^(k-1) where z_j > 0, with max w_t k z_j^(k-1) in the column of the
+//             largest score (the lowest of equals) alone; dL/dx_t = -the sum of these
+//   loss = row_weight * L, reduced; mean: the sum over the number of rows that count (class weights
+//          are no part of it), or over `normalizer`
+// A row whose label is `ignore_index` is not read: loss 0, gradient +0, not counted. A label out of
+// range: a NaN row, never dereferenced, and an entry in the fault record. A score of -inf beside the
+// label is a masked column: it counts for nothing; other infinite scores give the limit, and NaN where
+// there is none. A NaN: NaN in that row, nowhere else. Shapes: scores and gradient [N, C], labels
+// [N]; loss [N] under none. In place: as above. Bits of a row do not depend on the others.
+//
 // Errors, with nothing launched or written: invalid_argument for a null pointer where data is
 // needed, a negative size, D = 0 with labels, ld < cols, shapes that differ, overlap, a margin that
 // is not finite, a power that is neither 1 nor 2, upstream_rows or upstream_elements under mean or
@@ -155,5 +169,54 @@ CULOSS_API status soft_margin(const cpu&, matrix<const bf16> scores, label_view 
 CULOSS_API status soft_margin(const cpu&, matrix<const double> scores, label_view labels,
                               const margin_outputs<double>&,
                               const soft_margin_options& = {}) noexcept;
+
+enum class hinge_form : int { sum, max };
+
+struct multi_class_hinge_options {
+  culoss::reduction reduction = culoss::reduction::mean;
+  hinge_form form = hinge_form::sum;
+  float margin = 1.0f;                     // m, finite
+  int power = 1;                           // k, 1 or 2
+  std::int64_t ignore_index = -100;        // any integer
+  vector<const float> class_weights = {};  // [C]
+  vector<const float> row_weights = {};    // [N]; not part of the divisor
+  scalar normalizer = {};                  // replaces the divisor of mean; divides sum
+  scalar upstream = 1.0f;                  // gradient of whatever follows, for each reduction
+  vector<const float> upstream_rows = {};  // [N], instead of `upstream`, under none
+  empty_batch empty = empty_batch::zero;
+};
+
+template <class T>
+struct multi_class_hinge_outputs {
+  vector<real_of<T>> loss = {};            // [N] under none, else [1]
+  matrix<T> grad_scores = {};              // [N, C]
+  vector<std::int64_t> rows_counted = {};  // [1]: rows that are not ignored
+};
+
+// Scratch that one call on `cuda` needs at most. O(N) bytes.
+CULOSS_API std::size_t multi_class_hinge_workspace_bytes(std::int64_t rows,
+                                                         std::int64_t cols) noexcept;
+
+CULOSS_API status multi_class_hinge(const cuda&, matrix<const float> scores, label_view labels,
+                                    const multi_class_hinge_outputs<float>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
+CULOSS_API status multi_class_hinge(const cuda&, matrix<const half> scores, label_view labels,
+                                    const multi_class_hinge_outputs<half>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
+CULOSS_API status multi_class_hinge(const cuda&, matrix<const bf16> scores, label_view labels,
+                                    const multi_class_hinge_outputs<bf16>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
+CULOSS_API status multi_class_hinge(const cpu&, matrix<const float> scores, label_view labels,
+                                    const multi_class_hinge_outputs<float>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
+CULOSS_API status multi_class_hinge(const cpu&, matrix<const half> scores, label_view labels,
+                                    const multi_class_hinge_outputs<half>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
+CULOSS_API status multi_class_hinge(const cpu&, matrix<const bf16> scores, label_view labels,
+                                    const multi_class_hinge_outputs<bf16>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
+CULOSS_API status multi_class_hinge(const cpu&, matrix<const double> scores, label_view labels,
+                                    const multi_class_hinge_outputs<double>&,
+                                    const multi_class_hinge_options& = {}) noexcept;
 
 }  // namespace culoss

@@ -11,9 +11,11 @@
 
 #include "tests/cases/cross_entropy.hpp"
 #include "tests/cases/cross_entropy_targets.hpp"
+#include "tests/cases/distillation.hpp"
 #include "tests/cases/element_loss.hpp"
 #include "tests/cases/entropy.hpp"
 #include "tests/cases/kl_divergence.hpp"
+#include "tests/cases/multi_class_hinge.hpp"
 #include "tests/cases/nll.hpp"
 #include "tests/cases/sigmoid_focal.hpp"
 #include "tests/cases/smooth_labels.hpp"
@@ -58,6 +60,8 @@ inline const case_list& all_cases() {
     append<smooth_labels_case>(list, smooth_labels_choices());
     append<entropy_case>(list, entropy_choices());
     append<kl_case>(list, kl_choices());
+    append<distillation_case>(list, distillation_choices());
+    append<multi_hinge_case>(list, multi_hinge_choices());
     return chosen(list);
   }();
   return cases;
@@ -84,6 +88,10 @@ inline const case_list& plain_cases() {
     append<entropy_case>(list, std::vector{entropy_choice(culoss::entropy_input::probabilities),
                                            entropy_choice(culoss::entropy_input::logits)});
     append<kl_case>(list, std::vector{kl_choice()});
+    append<multi_hinge_case>(list, std::vector{multi_hinge_choice()});
+    append<distillation_case>(
+        list, std::vector{distillation_choice(),
+                          distillation_choice(culoss::distillation_direction::jensen_shannon)});
     return chosen(list);
   }();
   return cases;

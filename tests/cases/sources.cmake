@@ -2,11 +2,13 @@
 set(CULOSS_CASE_SOURCES
     cross_entropy.cpp
     cross_entropy_targets.cpp
+    distillation.cpp
     element_loss.cpp
     entropy.cpp
     kl_divergence.cpp
     linear_cross_entropy.cpp
     mined_triplet.cpp
+    multi_class_hinge.cpp
     nll.cpp
     self_similarity.cpp
     sigmoid_focal.cpp

@@ -1,4 +1,4 @@
-// entropy, kl_divergence.
+// entropy, kl_divergence, distillation.
 #include <culoss/divergence.hpp>
 
 #include "tests/fuzz/execute.hpp"
@@ -86,9 +86,62 @@ struct kl_divergence {
   }
 };
 
+template <class T>
+struct distillation {
+  culoss::distillation_options options;
+  culoss::matrix<const T> student, teacher;
+  culoss::distillation_outputs<T> out;
+
+  explicit distillation(source& from)
+      : student(from.shaped<culoss::matrix<const T>>()),
+        teacher(from.shaped<culoss::matrix<const T>>()) {
+    from.reduction(options, from.rows());
+    options.direction = from.enumerator<culoss::distillation_direction>(3);
+    options.beta = from.number(0.5f);
+    options.temperature = from.scalar(0.7f);
+    options.temperature_squared = from.coin();
+    if (from.coin()) options.labels = from.labels(from.rows());
+    options.ignore_index = from.pick<std::int64_t>({-100, 0, 1, -1, 69});
+    out = {.loss = from.loss<culoss::real_of<T>>(options.reduction, from.rows()),
+           .grad_student = from.optional_shaped<culoss::matrix<T>>(),
+           .grad_teacher = from.optional_shaped<culoss::matrix<T>>(),
+           .rows_counted = from.optional_vector<std::int64_t>(1)};
+  }
+
+  std::string function() const { return "distillation"; }
+  std::size_t scratch() const {
+    return culoss::distillation_workspace_bytes(student.rows, student.cols);
+  }
+  void judge(predicate& says) const {
+    says.rows_to_read("student", student);
+    says.view("teacher", teacher, student, access::read);
+    says.reduction(options, student.rows);
+    says.one_of("direction", options.direction, 3);
+    says.require(options.beta >= 0 && options.beta <= 1, "beta");
+    says.temperature("temperature", options.temperature);
+    if (options.labels.data != nullptr || options.labels.size != 0) {
+      says.labels("labels", options.labels, student.rows);
+    }
+    says.loss("loss", out.loss, options.reduction, student.rows);
+    says.optional("grad_student", out.grad_student, student);
+    says.optional("grad_teacher", out.grad_teacher, teacher);
+    for (const char* gradient : {"grad_student", "grad_teacher"}) {
+      says.in_place(gradient, "student");
+      says.in_place(gradient, "teacher");
+    }
+    says.optional("rows_counted", out.rows_counted, 1);
+    says.some_output(student.rows, out.loss, out.grad_student, out.grad_teacher, out.rows_counted);
+  }
+  template <class Where>
+  requires on<Where, T> culoss::status operator()(const Where& where) const {
+    return culoss::distillation(where, student, teacher, out, options);
+  }
+};
+
 }  // namespace
 }  // namespace culoss_fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  return culoss_fuzz::execute<culoss_fuzz::entropy, culoss_fuzz::kl_divergence>(data, size);
+  using namespace culoss_fuzz;
+  return execute<entropy, kl_divergence, distillation>(data, size);
 }

@@ -1,4 +1,4 @@
-// The elementwise losses: regression, binary cross-entropy and margins.
+// The elementwise losses: regression, binary cross-entropy and margins; multi_class_hinge.
 #include <culoss/binary.hpp>
 #include <culoss/margin.hpp>
 #include <culoss/regression.hpp>
@@ -245,6 +245,50 @@ struct soft_margin : margin<T, culoss::soft_margin_options, kLabels> {
 };
 
 template <class T>
+struct multi_class_hinge {
+  culoss::multi_class_hinge_options options;
+  matrix<const T> scores;
+  culoss::label_view labels;
+  culoss::multi_class_hinge_outputs<T> out;
+
+  explicit multi_class_hinge(source& from)
+      : scores(from.shaped<matrix<const T>>()), labels(from.labels(from.rows())) {
+    from.reduction(options, from.rows());
+    options.form = from.enumerator<culoss::hinge_form>(2);
+    options.margin = from.number(1.0f);
+    options.power = from.odd() ? from.pick<int>({0, -1, 3}) : from.pick<int>({1, 2});
+    options.ignore_index = from.pick<std::int64_t>({-100, 0, 1, -1, 69});
+    options.class_weights = from.optional_vector<const float>(from.columns());
+    out = {.loss = from.loss<culoss::real_of<T>>(options.reduction, from.rows()),
+           .grad_scores = from.optional_shaped<matrix<T>>(),
+           .rows_counted = from.optional_vector<std::int64_t>(1)};
+  }
+
+  std::string function() const { return "multi_class_hinge"; }
+  std::size_t scratch() const {
+    return culoss::multi_class_hinge_workspace_bytes(scores.rows, scores.cols);
+  }
+  void judge(predicate& says) const {
+    says.rows_to_read("scores", scores);
+    says.labels("labels", labels, scores.rows);
+    says.reduction(options, scores.rows);
+    says.one_of("form", options.form, 2);
+    says.require(std::isfinite(options.margin), "margin");
+    says.require(options.power == 1 || options.power == 2, "power");
+    says.optional("class_weights", options.class_weights, scores.cols);
+    says.loss("loss", out.loss, options.reduction, scores.rows);
+    says.optional("grad_scores", out.grad_scores, scores);
+    says.in_place("grad_scores", "scores");
+    says.optional("rows_counted", out.rows_counted, 1);
+    says.some_output(scores.rows, out.loss, out.grad_scores, out.rows_counted);
+  }
+  template <class Where>
+  requires on<Where, T> culoss::status operator()(const Where& where) const {
+    return culoss::multi_class_hinge(where, scores, labels, out, options);
+  }
+};
+
+template <class T>
 using hinge_of_targets = hinge<T, false>;
 template <class T>
 using hinge_of_labels = hinge<T, true>;
@@ -259,5 +303,5 @@ using soft_of_labels = soft_margin<T, true>;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace culoss_fuzz;
   return execute<mse, huber, smooth_l1, of_logits, of_probabilities, hinge_of_targets,
-                 hinge_of_labels, soft_of_targets, soft_of_labels>(data, size);
+                 hinge_of_labels, soft_of_targets, soft_of_labels, multi_class_hinge>(data, size);
 }

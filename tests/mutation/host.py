@@ -136,7 +136,13 @@ MUTANTS = [
            '  v.check_if_given("pos_weight", options.pos_weight, e.input.cols, "logits.cols", '
            'role::input);\n', ''),
     Mutant('hinge-power-unchecked', MARGIN, 'any power passes',
-           '  v.require(options.power == 1 || options.power == 2, "power must be 1 or 2");\n', ''),
+           '  v.require(options.power == 1 || options.power == 2, "power must be 1 or 2");\n'
+           '  return check_elements', '  return check_elements'),
+    Mutant('multi-class-power-unchecked', MARGIN, 'likewise of multi-class hinge',
+           '  v.require(options.power == 1 || options.power == 2, "power must be 1 or 2");\n'
+           '  v.check_if_given', '  v.check_if_given'),
+    Mutant('beta-unchecked', 'host/divergence.hpp', 'any beta passes',
+           '  v.in_range("beta", options.beta, 0.0f, 1.0f);\n', '', 'row_loss_arguments'),
     Mutant('labels-without-a-column', ELEMENTS, 'labels of no column pass',
            '    v.positive(names.input, "cols", e.input.cols);\n', ''),
     Mutant('no-columns', CE, 'logits without a column pass',

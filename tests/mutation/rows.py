@@ -14,6 +14,25 @@ RING = 'kernels/row_ring.cuh'
 TUNING = 'host/tuning.hpp'
 
 MUTANTS = [
+    # The second reduction.
+    Mutant('second-reduction-of-a-thread', ROWS, 'what other lanes found is not merged',
+           'found = merge_lanes<kLanes>(', 'merge_lanes<kLanes>(', 'accuracy',
+           first='host/divergence.cu'),
+    Mutant('second-reduction-without-barrier', ROWS, 'coefficients are read before they are written',
+           '    __syncthreads();\n    const typename Policy::coefficients c = shared_coefficients;\n'
+           '    second found', '    const typename Policy::coefficients c = shared_coefficients;\n'
+           '    second found', 'accuracy.watch row_loss_special_values.watch',
+           first='host/divergence.cu'),
+    Mutant('second-reduction-off-chip', ROWS, 'rows on chip are read from the first stream alone',
+           'for (int i = 0; i < Policy::kStreams; ++i) p[b][i].raw = chip[i * packs + at];\n'
+           '        } else {\n          r.template load<cache::level2>',
+           'for (int i = 0; i < Policy::kStreams; ++i) p[b][i].raw = chip[at];\n'
+           '        } else {\n          r.template load<cache::level2>', 'accuracy',
+           first='host/divergence.cu'),
+    Mutant('wide-policy-unused', 'host/rows.hpp', 'wide rows take the policy of those on chip',
+           'return run(kernels::rows_by_block<Wide, 512, false>);',
+           'return run(kernels::rows_by_block<Policy, 512, false>);', 'traffic.watch',
+           first='host/divergence.cu'),
     # The online state.
     Mutant('maximum-from-zero', ONLINE, 'the running maximum begins at 0',
            'float m = s.max;\n', 'float m = fmaxf(s.max, 0.0f);\n'),

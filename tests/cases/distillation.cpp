@@ -1,0 +1,16 @@
+#include "tests/cases/distillation.hpp"
+
+namespace culoss_test {
+
+std::unique_ptr<invocation> distillation_case::prepare(const problem& p,
+                                                       const execution& how) const {
+  return with_type(p.type, [&]<class T>(std::type_identity<T>) -> std::unique_ptr<invocation> {
+    return std::make_unique<distillation_invocation<T>>(choice_, p, how);
+  });
+}
+
+std::vector<expectation> distillation_case::bound(const problem& p, space where) const {
+  return bound_distillation(choice_, p, where);
+}
+
+}  // namespace culoss_test

@@ -1,0 +1,428 @@
+// Distillation, as a case: KL in both directions and Jensen-Shannon of two rows of logits.
+#pragma once
+
+#include <array>
+#include <culoss/divergence.hpp>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/cases/cross_entropy_choices.hpp"
+#include "tests/harness/call.hpp"
+
+namespace culoss_test {
+
+struct distillation_choice : row_choice {
+  explicit distillation_choice(
+      culoss::distillation_direction d = culoss::distillation_direction::forward)
+      : direction(d) {
+    constexpr const char* kNames[] = {"", "_reverse", "_jensen_shannon"};
+    name = std::string("distillation") + kNames[static_cast<int>(d)];
+    labels = false;
+  }
+
+  culoss::distillation_direction direction;
+  float beta = 0.3f;
+  bool temperature_squared = false;
+
+  // Of KL(p | m) in the loss; 0 is KL(p | q), 1 is KL(q | p).
+  double share() const {
+    if (direction == culoss::distillation_direction::forward) return 0;
+    return direction == culoss::distillation_direction::reverse ? 1 : static_cast<double>(beta);
+  }
+  bool mixture() const { return share() > 0 && share() < 1; }
+  template <class Options>
+  void set_own(Options& o) const {
+    o.direction = direction;
+    o.beta = beta;
+    o.temperature_squared = temperature_squared;
+  }
+};
+
+// Loss, both gradients and the rows counted, from the CPU function in double.
+inline std::vector<output> exact_distillation(const distillation_choice& c, const problem& p) {
+  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1), student(p.x.size()),
+      teacher(p.x.size());
+  std::vector<std::int64_t> counted(1);
+  culoss::distillation_options o;
+  c.set_reference(o, p);
+  c.set_own(o);
+  if (c.labels) o.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
+  const culoss::status s = culoss::distillation(
+      culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols),
+      culoss::matrix<const double>(p.g.data(), p.rows, p.cols),
+      {.loss = {loss.data(), static_cast<std::int64_t>(loss.size())},
+       .grad_student = {student.data(), p.rows, p.cols},
+       .grad_teacher = {teacher.data(), p.rows, p.cols},
+       .rows_counted = {counted.data(), 1}},
+      o);
+  if (!s.ok()) throw std::runtime_error(s.message());
+  return {{"loss", loss},
+          {"grad_student", student},
+          {"grad_teacher", teacher},
+          {"rows_counted", {static_cast<double>(counted[0])}}};
+}
+
+// Error bounds of one row of finite loss, as kernels/policy/distillation.cuh computes it: p and q
+// are softmaxes, d = log p - log q is a difference of shifted logits less that of the logarithms of
+// the two sums. First order in u, but where d is no larger than its own error.
+class distillation_bounds {
+ public:
+  distillation_bounds(const double* x, const double* y, std::int64_t cols, double temperature,
+                      double share, bool on_chip, const arithmetic& a)
+      : x_(x),
+        y_(y),
+        t_(temperature),
+        share_(share),
+        a_(a),
+        p_(x, cols, temperature, -1, a),
+        q_(y, cols, temperature, -1, a) {
+    if (p_.empty() || q_.empty()) return;
+    ratio_ = p_.log_sum() - q_.log_sum();
+    ratio_error_ = p_.log_sum_error() + q_.log_sum_error() + a.u * std::fabs(ratio_);
+    std::array<double, 2> sizes{};
+    double wide = 0, mean = 0;
+    for (std::int64_t j = 0; j < cols; ++j) {
+      const column e = column_of(j);
+      if (e.nothing) continue;
+      if (mixture()) {
+        const auto parts = parts_of(e);
+        for (const std::size_t k : {0u, 1u}) {
+          kl_[k] += parts[k].excess;
+          kl_error_[k] += parts[k].excess_error + 256 * a.flush;
+          sizes[k] += parts[k].excess;
+        }
+        continue;
+      }
+      const double direct = (e.q - e.p) + (e.p == 0 ? 0 : e.p * e.d), term = std::fabs(direct);
+      kl_[0] += e.p == 0 ? 0 : e.p * e.d;
+      sizes[0] += term;
+      double error = 0;
+      if (e.size < 0.51) {  // by the series
+        error = std::fabs(e.q - e.p) * e.d_error + (e.p + e.q) * e.d_error * e.d_error +
+                term * (e.p_relative + 16 * a.u);
+      }
+      if (e.size > 0.49) {
+        error = std::fmax(error, e.p_error * (1 + e.finite_size()) + e.q_error + e.p * e.d_error +
+                                     3 * a.u * (e.p + e.q + e.p * e.finite_size()));
+      }
+      kl_error_[0] += error + 256 * a.flush;
+      if (e.p == 0) continue;
+      // In one pass: each e_j ((x_j - m) - (y_j - n)) with its error; every rise of a maximum moves
+      // the sum so far.
+      const double far = std::fabs(p_.z(j)) + std::fabs(q_.z(j));
+      const double way = a.batch_adds * a.u + a.rescales * (a.exp_error + 4 * a.u);
+      wide += e.p * (far * (2 * e.p_relative + 2 * way + 8 * a.u) + e.d_error);
+      mean += e.p * (e.d + ratio_);
+    }
+    for (const std::size_t k : {0u, 1u}) kl_error_[k] += (a.adds + 4) * a.u * sizes[k];
+    if (!on_chip && !mixture()) {
+      kl_error_[0] = wide + std::fabs(mean) * (p_.delta() + 6 * a.u) + ratio_error_ +
+                     a.u * (std::fabs(mean) + std::fabs(ratio_)) +
+                     256 * static_cast<double>(cols) * a.flush;
+    }
+  }
+
+  // Before weight and T^2.
+  double loss() const {
+    if (!mixture()) return kl_error_[0] + 2 * a_.u * kl_[0];
+    return share_ * (kl_error_[0] + 4 * a_.u * kl_[0]) +
+           (1 - share_) * (kl_error_[1] + 4 * a_.u * kl_[1]);
+  }
+  // By x_j and y_j, before scale / T.
+  double by_p(std::int64_t j) const {
+    const column e = column_of(j);
+    if (e.p_masked) return 0;
+    if (mixture()) return share_ * of_part(e.p, e.p_error, parts_of(e)[0], 0);
+    const double value = e.d - kl_[0];
+    return e.p_error * std::fabs(value) +
+           e.p * (e.d_error + kl_error_[0] + 4 * a_.u * (std::fabs(e.d) + kl_[0])) +
+           2 * a_.flush * (std::fabs(e.d) + kl_[0]);
+  }
+  double by_q(std::int64_t j) const {
+    const column e = column_of(j);
+    if (!mixture()) return e.p_error + e.q_error + 4 * a_.u * std::fabs(e.q - e.p);
+    if (e.q_masked) return 0;
+    return (1 - share_) * of_part(e.q, e.q_error, parts_of(e)[1], 1);
+  }
+
+ private:
+  struct column {
+    bool p_masked, q_masked, nothing;
+    double p = 0, q = 0, d = 0, size = 0, d_error = 0;
+    double p_relative = 0, q_relative = 0, p_error = 0, q_error = 0;
+    double finite_size() const { return p == 0 ? 0 : size; }
+  };
+  // log(p / m) and p log(p / m) + m - p.
+  struct part {
+    double log = 0, log_error = 0, excess = 0, excess_error = 0;
+  };
+
+  bool mixture() const { return share_ > 0 && share_ < 1; }
+  column column_of(std::int64_t j) const {
+    constexpr double kInfinity = softmax_row::kInfinity;
+    column e{.p_masked = x_[j] == -kInfinity, .q_masked = y_[j] == -kInfinity, .nothing = false};
+    e.nothing = e.p_masked && e.q_masked;
+    if (!e.p_masked) {
+      e.p = p_.pi(j);
+      e.p_relative = p_.pi_error(j);
+      e.p_error = e.p * e.p_relative + 2 * a_.flush;
+    }
+    if (!e.q_masked) {
+      e.q = q_.pi(j);
+      e.q_relative = q_.pi_error(j);
+      e.q_error = e.q * e.q_relative + 2 * a_.flush;
+    }
+    if (e.nothing) return e;
+    if (e.p_masked || e.q_masked) {
+      e.d = e.p_masked ? -kInfinity : kInfinity;
+      e.size = kInfinity;
+      return e;
+    }
+    const double shifted = p_.z(j) - q_.z(j);
+    e.d = shifted - ratio_;
+    e.size = std::fabs(e.d);
+    e.d_error = a_.u * (std::fabs(p_.z(j)) + std::fabs(q_.z(j)) + 5 * std::fabs(shifted) + e.size) +
+                ratio_error_;
+    return e;
+  }
+  std::array<part, 2> parts_of(const column& e) const {
+    const double m = share_ * e.p + (1 - share_) * e.q;
+    const double m_error = share_ * e.p_error + (1 - share_) * e.q_error + 3 * a_.u * m;
+    double fall_error = 0;  // of q - p
+    if (e.size < 0.51) {
+      fall_error = e.q * e.d_error + std::fabs(e.q - e.p) * (e.p_relative + 16 * a_.u);
+    }
+    if (!(e.size < 0.49)) {
+      fall_error = std::fmax(fall_error, e.p_error + e.q_error + a_.u * std::fabs(e.q - e.p));
+    }
+    return {
+        part_of(e.p, e.p_error, (1 - share_) * (e.q - e.p), (1 - share_) * fall_error, m, m_error),
+        part_of(e.q, e.q_error, share_ * (e.p - e.q), share_ * fall_error, m, m_error)};
+  }
+  part part_of(double p, double p_error, double rise, double rise_error, double m,
+               double m_error) const {
+    rise_error += 3 * a_.u * std::fabs(rise);
+    if (p == 0) return {0, 0, rise, rise_error};
+    const double relative = p_error / p, y = rise / p;
+    part r{.log = -std::log1p(y), .excess = rise - p * std::log1p(y)};
+    if (std::fabs(y) < 0.5) r.excess = p * excess_of(y);
+    const double y_error = rise_error / p + std::fabs(y) * (relative + 4 * a_.u);
+    if (std::fabs(y) < 0.26) {
+      r.log_error = y_error / (1 + y) + 16 * a_.u * std::fabs(r.log);
+      r.excess_error = p * (std::fabs(y / (1 + y)) * y_error + y_error * y_error) +
+                       r.excess * (relative + 24 * a_.u);
+    }
+    if (std::fabs(y) > 0.24) {
+      const double log = std::fabs(r.log);
+      const double log_error = m_error / m + relative + a_.library * log + 4 * a_.u;
+      r.log_error = std::fmax(r.log_error, log_error);
+      r.excess_error = std::fmax(r.excess_error, rise_error + p_error * log + p * log_error +
+                                                     3 * a_.u * (std::fabs(rise) + p * log));
+    }
+    // Numbers that may be flushed count as nothing.
+    if (p < 1e6 * a_.flush) r.excess_error += 256 * a_.flush;
+    return r;
+  }
+  // y - log(1 + y), in double as the reference has it not to compute.
+  static double excess_of(double y) {
+    double term = y * y, sum = 0;
+    for (int n = 2; n < 80; ++n) {
+      sum += (n % 2 == 0 ? 1 : -1) * term / n;
+      term *= y;
+    }
+    return sum;
+  }
+  double of_part(double p, double p_error, const part& r, std::size_t k) const {
+    const double size = std::fabs(r.log) + kl_[k];
+    return p_error * std::fabs(r.log - kl_[k]) +
+           p * (r.log_error + kl_error_[k] + 6 * a_.u * size) + 256 * a_.flush;
+  }
+
+  const double *x_, *y_;
+  double t_, share_;
+  arithmetic a_;
+  softmax_row p_, q_;
+  double ratio_ = 0, ratio_error_ = 0;
+  std::array<double, 2> kl_{}, kl_error_{};
+};
+
+inline bool distillation_fits(const problem& p) {
+  constexpr int kCapability = 90;
+  const auto plan =
+      culoss::detail::plan_rows(kCapability, p.cols, format_of(p.type).bytes, 2, true, true);
+  return plan.kernel != culoss::detail::row_kernel::two_reads;
+}
+
+inline std::vector<expectation> bound_distillation(const distillation_choice& c, const problem& p,
+                                                   space where) {
+  const std::vector<output> exact = exact_distillation(c, p);
+  const arithmetic a = arithmetic_of(where, p.cols, p.type, 2);
+  const format& real = real_format(p.type);
+  const format& type = format_of(p.type);
+  std::vector<expectation> e = {expect_exactly(exact[0], 1, real),
+                                expect_exactly(exact[1], p.cols, type),
+                                expect_exactly(exact[2], p.cols, type), expect_count(exact[3])};
+  const double divisor = c.divisor(p, exact[3].values[0]);
+  const double t = p.temperature, factor = c.temperature_squared ? t * t : 1;
+  const bool reverse = c.share() == 1;
+  reduced_bound loss(c, divisor, real, a.u);
+  for (std::int64_t i = 0; i < p.rows; ++i) {
+    const auto row = static_cast<std::size_t>(i);
+    if (!c.counts(p, row) || c.bad(p, row)) continue;
+    const double *student = p.row(i), *teacher = p.g.data() + i * p.cols;
+    const distillation_bounds bounds(reverse ? student : teacher, reverse ? teacher : student,
+                                     p.cols, t, reverse ? 0 : c.share(),
+                                     where == space::cpu || distillation_fits(p), a);
+    const double weight = std::fabs(c.row_weight(p, row)) * factor;
+    const double of_row = weight * bounds.loss();
+    if (std::isfinite(of_row)) loss.add(e[0], row, of_row + (2 + weight) * a.smallest);
+    const double scale = std::fabs(c.gradient_scale(p, row, divisor)) * factor / t;
+    for (std::int64_t j = 0; j < p.cols; ++j) {
+      const std::size_t k = row * static_cast<std::size_t>(p.cols) + static_cast<std::size_t>(j);
+      const auto set = [&](expectation& of, double bound) {
+        const double value = of.values[k];
+        // Where a row is certain, two terms of one size cancel to 0.
+        if (divisor == 0 || !std::isfinite(value) || (value == 0 && bound == 0)) return;
+        of.bounds[k] = scale * bound + 8 * a.u * std::fabs(value) + type.rounding(value) +
+                       (2 + scale) * a.smallest;
+      };
+      set(e[1], reverse ? bounds.by_p(j) : bounds.by_q(j));
+      set(e[2], reverse ? bounds.by_q(j) : bounds.by_p(j));
+    }
+  }
+  loss.finish(e[0], exact[3].values[0] == 0);
+  return e;
+}
+
+template <class T>
+class distillation_invocation : public loss_call<distillation_invocation<T>, T> {
+  using base = loss_call<distillation_invocation<T>, T>;
+
+ public:
+  using real = culoss::real_of<T>;
+
+  distillation_invocation(const distillation_choice& c, const problem& p, const execution& how)
+      : base(c, p, how),
+        choice_(c),
+        student_(this->matrix_input("student", &problem::x)),
+        teacher_(this->matrix_input("teacher", &problem::g)),
+        loss_(this->template output<real>("loss", this->has_values() ? this->losses() : -1)),
+        by_student_(
+            this->gradient("grad_student", returns_gradient(how.mode), place(student_, teacher_))),
+        by_teacher_(this->gradient("grad_teacher", returns_second_gradient(how.mode),
+                                   place(teacher_, student_))),
+        counted_(this->template output<std::int64_t>("rows_counted", this->has_values() ? 1 : -1)) {
+    this->take_workspace(culoss::distillation_workspace_bytes(p.rows, p.cols));
+    this->write(p);
+  }
+
+  std::vector<moved_array> moves() const override {
+    const bool writes = this->how_.mode != mode::forward;
+    // Rows that do not fit on chip are read for each of the sums, and to be written.
+    const bool fits = reads_of_row(this->cols_, element_of<T>, 2, this->how_, true) == 1;
+    const int sums = choice_.mixture() ? 2 : 1, reads = fits ? 1 : sums + (writes ? 1 : 0);
+    const std::int64_t bytes = this->rows_ * this->row_bytes();
+    const std::int64_t loads = reads * this->rows_read() * this->row_bytes();
+    std::vector<moved_array> all;
+    const std::int64_t stores = this->in_place() ? bytes : 0;
+    this->moved(all, "student", student_.memory, loads, stores);
+    this->moved(all, "teacher", teacher_.memory, loads, stores);
+    if (this->in_place()) return all;
+    this->moved(all, "grad_student", by_student_, 0, bytes);
+    this->moved(all, "grad_teacher", by_teacher_, 0, bytes);
+    return all;
+  }
+
+  template <class Where>
+  culoss::status launch_on(const Where& where) const {
+    culoss::distillation_options o;
+    this->set_shared(o);
+    choice_.set_own(o);
+    if (choice_.labels) o.labels = this->labels();
+    return culoss::distillation(
+        where, culoss::matrix<const T>(student_.memory.as_matrix()),
+        culoss::matrix<const T>(teacher_.memory.as_matrix()),
+        culoss::distillation_outputs<T>{.loss = loss_.as_vector(),
+                                        .grad_student = by_student_.as_matrix(),
+                                        .grad_teacher = by_teacher_.as_matrix(),
+                                        .rows_counted = counted_.as_vector()},
+        o);
+  }
+
+ private:
+  array_slot<T>* place(array_slot<T>& own, array_slot<T>& other) const {
+    if (!this->in_place()) return nullptr;
+    return this->how_.mode == mode::in_place_upstream ? &other : &own;
+  }
+
+  distillation_choice choice_;
+  array_slot<T>&student_, &teacher_;
+  const array<real>& loss_;
+  const array<T>&by_student_, &by_teacher_;
+  const array<std::int64_t>& counted_;
+};
+
+class distillation_case : public loss_case {
+ public:
+  explicit distillation_case(const distillation_choice& choice) : choice_(choice) {}
+
+  const distillation_choice& choice() const { return choice_; }
+  std::string name() const override { return choice_.name; }
+  const row_choice* rows() const override { return &choice_; }
+  int streams() const override { return 2; }
+  std::vector<mode> modes() const override {
+    return {mode::fused,           mode::forward,  mode::gradient,
+            mode::target_gradient, mode::in_place, mode::in_place_upstream};
+  }
+  // The teacher is a little off the student, knows nothing of it, or is far off.
+  problem make(const problem_shape& shape) const override {
+    problem p = make_problem(shape);
+    choice_.complete(p);
+    random_numbers random(shape.seed + 31);
+    for (std::int64_t i = 0; i < p.rows; ++i) {
+      for (std::int64_t j = 0; j < p.cols; ++j) {
+        const double n = random.normal(), x = p.row(i)[j];
+        const double y = i % 3 == 0 ? x + 0.01 * n : i % 3 == 1 ? 3 * n : x + 2 * n;
+        p.g.push_back(round_to(p.type, y));
+      }
+    }
+    return p;
+  }
+  std::unique_ptr<invocation> prepare(const problem& p, const execution& how) const override;
+  std::vector<expectation> bound(const problem& p, space where) const override;
+  bool returns(std::size_t output, mode m) const override {
+    return output == 1   ? returns_gradient(m)
+           : output == 2 ? returns_second_gradient(m)
+                         : returns_values(m);
+  }
+
+ private:
+  distillation_choice choice_;
+};
+
+inline std::vector<distillation_choice> distillation_choices() {
+  using culoss::distillation_direction;
+  std::vector<int> levels = kFewSharedLevels;
+  levels.insert(levels.end(), {5, 2, 3});
+  const auto choice = [](const combination& c) {
+    const auto at = [&c](std::size_t k) { return static_cast<std::size_t>(c[k]); };
+    distillation_choice o(static_cast<distillation_direction>(std::array{0, 1, 2, 2, 2}[at(7)]));
+    set_shared_levels(o, few_shared_levels(c));
+    o.beta = std::array{0.5f, 0.5f, 0.5f, 0.95f, 0.0f}[at(7)];
+    o.temperature_squared = at(8) == 1;
+    o.labels = at(9) != 0;
+    o.ignore_index = at(9) == 1 ? -100 : 0;
+    return o;
+  };
+  const auto allowed = [](const combination& c) {
+    return shared_levels_allowed(few_shared_levels(c)) && (c[9] != 0 || c[5] == 0);
+  };
+  std::vector<distillation_choice> choices = {
+      distillation_choice(), distillation_choice(distillation_direction::jensen_shannon)};
+  for (const combination& c : pairwise_cover(levels, allowed)) choices.push_back(choice(c));
+  return choices;
+}
+
+}  // namespace culoss_test
