@@ -173,6 +173,7 @@ class writer {
   void operator()(const char*, C& c, const matrix<T>&) noexcept {
     c = {};
   }
+  void operator()(const char*, culoss_const_vector& c, const label_view&) noexcept { c = {}; }
   void operator()(const char*, culoss_scalar& c, const scalar& o) noexcept {
     c = o.given() ? culoss_value(o.value()) : culoss_scalar{};
   }

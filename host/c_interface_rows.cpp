@@ -13,6 +13,13 @@ static_assert(CULOSS_KL_PROBABILITIES == static_cast<int>(kl_input::probabilitie
 static_assert(CULOSS_KL_FORWARD == static_cast<int>(kl_direction::forward) &&
               CULOSS_KL_REVERSE == static_cast<int>(kl_direction::reverse));
 
+static_assert(CULOSS_DISTILLATION_FORWARD == static_cast<int>(distillation_direction::forward) &&
+              CULOSS_DISTILLATION_REVERSE == static_cast<int>(distillation_direction::reverse) &&
+              CULOSS_DISTILLATION_JENSEN_SHANNON ==
+                  static_cast<int>(distillation_direction::jensen_shannon));
+static_assert(CULOSS_HINGE_SUM == static_cast<int>(hinge_form::sum) &&
+              CULOSS_HINGE_MAX == static_cast<int>(hinge_form::max));
+
 template <class F, is<culoss_softmax_options> C, class O>
 void fields(F& f, C& c, O& o) {
   CULOSS_FIELD(temperature);
@@ -89,6 +96,44 @@ void fields(F& f, C& c, O& o) {
   CULOSS_FIELD(loss);
   CULOSS_FIELD(grad_p);
   CULOSS_FIELD(grad_q);
+}
+
+template <class F, is<culoss_distillation_options> C, class O>
+void fields(F& f, C& c, O& o) {
+  shared_fields(f, c, o);
+  CULOSS_FIELD(direction);
+  CULOSS_FIELD(beta);
+  CULOSS_FIELD(temperature);
+  CULOSS_FIELD(temperature_squared);
+  CULOSS_FIELD(labels);
+  CULOSS_FIELD(ignore_index);
+  f.reserved("reserved", c.reserved);
+}
+
+template <class F, is<culoss_distillation_outputs> C, class O>
+void fields(F& f, C& c, O& o) {
+  CULOSS_FIELD(loss);
+  CULOSS_FIELD(grad_student);
+  CULOSS_FIELD(grad_teacher);
+  CULOSS_FIELD(rows_counted);
+}
+
+template <class F, is<culoss_multi_class_hinge_options> C, class O>
+void fields(F& f, C& c, O& o) {
+  shared_fields(f, c, o);
+  CULOSS_FIELD(form);
+  CULOSS_FIELD(margin);
+  CULOSS_FIELD(power);
+  CULOSS_FIELD(ignore_index);
+  CULOSS_FIELD(class_weights);
+  f.reserved("reserved", c.reserved);
+}
+
+template <class F, is<culoss_multi_class_hinge_outputs> C, class O>
+void fields(F& f, C& c, O& o) {
+  CULOSS_FIELD(loss);
+  CULOSS_FIELD(grad_scores);
+  CULOSS_FIELD(rows_counted);
 }
 
 }  // namespace culoss::c_interface
@@ -304,6 +349,52 @@ culoss_status culoss_kl_divergence(const culoss_execution* execution, culoss_con
                const auto out = read.outputs<kl_divergence_outputs<T>>(outputs);
                const auto how = read.options<kl_divergence_options>(options);
                return read.ok() ? kl_divergence(where, a, b, out, how) : read.wrong();
+             });
+}
+
+culoss_status culoss_distillation_options_init(culoss_distillation_options* options,
+                                               uint64_t size) {
+  return init<distillation_options>("distillation_options_init", options, size);
+}
+
+uint64_t culoss_distillation_workspace_bytes(int64_t rows, int64_t cols) {
+  return distillation_workspace_bytes(rows, cols);
+}
+
+culoss_status culoss_distillation(const culoss_execution* execution, culoss_const_matrix student,
+                                  culoss_const_matrix teacher,
+                                  const culoss_distillation_outputs* outputs,
+                                  const culoss_distillation_options* options) {
+  return run("distillation", execution, "student", student.type,
+             [&]<class T>(reader& read, const auto& where) {
+               const auto x = read.view_of<matrix<const T>>("student", student);
+               const auto y = read.view_of<matrix<const T>>("teacher", teacher);
+               const auto out = read.outputs<distillation_outputs<T>>(outputs);
+               const auto how = read.options<distillation_options>(options);
+               return read.ok() ? distillation(where, x, y, out, how) : read.wrong();
+             });
+}
+
+culoss_status culoss_multi_class_hinge_options_init(culoss_multi_class_hinge_options* options,
+                                                    uint64_t size) {
+  return init<multi_class_hinge_options>("multi_class_hinge_options_init", options, size);
+}
+
+uint64_t culoss_multi_class_hinge_workspace_bytes(int64_t rows, int64_t cols) {
+  return multi_class_hinge_workspace_bytes(rows, cols);
+}
+
+culoss_status culoss_multi_class_hinge(const culoss_execution* execution,
+                                       culoss_const_matrix scores, culoss_const_vector labels,
+                                       const culoss_multi_class_hinge_outputs* outputs,
+                                       const culoss_multi_class_hinge_options* options) {
+  return run("multi_class_hinge", execution, "scores", scores.type,
+             [&]<class T>(reader& read, const auto& where) {
+               const auto x = read.view_of<matrix<const T>>("scores", scores);
+               const auto t = read.view_of<label_view>("labels", labels);
+               const auto out = read.outputs<multi_class_hinge_outputs<T>>(outputs);
+               const auto how = read.options<multi_class_hinge_options>(options);
+               return read.ok() ? multi_class_hinge(where, x, t, out, how) : read.wrong();
              });
 }
 

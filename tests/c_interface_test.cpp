@@ -379,6 +379,8 @@ TEST(c_interface_workspace, bytes_are_those_of_the_functions) {
       {"nll", culoss::nll_workspace_bytes},
       {"entropy", culoss::entropy_workspace_bytes},
       {"kl_divergence", culoss::kl_divergence_workspace_bytes},
+      {"distillation", culoss::distillation_workspace_bytes},
+      {"multi_class_hinge", culoss::multi_class_hinge_workspace_bytes},
       {"regression", culoss::regression_workspace_bytes},
       {"binary_cross_entropy", culoss::binary_cross_entropy_workspace_bytes},
       {"margin", culoss::margin_workspace_bytes},

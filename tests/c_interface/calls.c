@@ -119,8 +119,16 @@ static culoss_status call_mined_triplet(const struct c_call* c) {
 static culoss_status call_kl_divergence(const struct c_call* c) {
   return culoss_kl_divergence(c->where, c->in[0], c->in[1], c->outputs, c->options);
 }
+static culoss_status call_distillation(const struct c_call* c) {
+  return culoss_distillation(c->where, c->in[0], c->in[1], c->outputs, c->options);
+}
+static culoss_status call_multi_class_hinge(const struct c_call* c) {
+  return culoss_multi_class_hinge(c->where, c->in[0], c->labels, c->outputs, c->options);
+}
 
 const struct c_loss c_losses[] = {
+    {"distillation", call_distillation},
+    {"multi_class_hinge", call_multi_class_hinge},
     {"kl_divergence", call_kl_divergence},
     {"softmax", call_softmax},
     {"log_softmax", call_log_softmax},
@@ -226,8 +234,16 @@ static culoss_status init_mined_triplet(void* options, uint64_t size) {
 static culoss_status init_kl_divergence(void* options, uint64_t size) {
   return culoss_kl_divergence_options_init(options, size);
 }
+static culoss_status init_distillation(void* options, uint64_t size) {
+  return culoss_distillation_options_init(options, size);
+}
+static culoss_status init_multi_class_hinge(void* options, uint64_t size) {
+  return culoss_multi_class_hinge_options_init(options, size);
+}
 
 const struct c_init c_inits[] = {
+    {"distillation", init_distillation},
+    {"multi_class_hinge", init_multi_class_hinge},
     {"kl_divergence", init_kl_divergence},
     {"softmax", init_softmax},
     {"cross_entropy", init_cross_entropy},
@@ -279,8 +295,16 @@ static uint64_t bytes_sigmoid_focal(int64_t rows, int64_t cols) {
 static uint64_t bytes_kl_divergence(int64_t rows, int64_t cols) {
   return culoss_kl_divergence_workspace_bytes(rows, cols);
 }
+static uint64_t bytes_distillation(int64_t rows, int64_t cols) {
+  return culoss_distillation_workspace_bytes(rows, cols);
+}
+static uint64_t bytes_multi_class_hinge(int64_t rows, int64_t cols) {
+  return culoss_multi_class_hinge_workspace_bytes(rows, cols);
+}
 
 const struct c_bytes c_bytes_of[] = {{"cross_entropy", bytes_cross_entropy},
+                                     {"distillation", bytes_distillation},
+                                     {"multi_class_hinge", bytes_multi_class_hinge},
                                      {"kl_divergence", bytes_kl_divergence},
                                      {"softmax_focal", bytes_softmax_focal},
                                      {"nll", bytes_nll},

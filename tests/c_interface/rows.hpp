@@ -199,6 +199,63 @@ void call_kl_divergence(place& p, bool each) {
 }
 
 template <class T>
+void call_distillation(place& p, bool each) {
+  using outputs = culoss::distillation_outputs<T>;
+  pair_of_calls<T, culoss_distillation_outputs, outputs, culoss_distillation_options,
+                culoss::distillation_options>
+      k(p, "distillation", "distillation");
+  const block& a = k.matrix(kRows, kCols);
+  const block& b = k.matrix(kRows, kCols);
+  const block& labels = k.numbers(CULOSS_INT64, some_labels());
+  set(k.in.in[0], a);
+  set(k.in.in[1], b);
+  k.output(CULOSS_TEST_FIELD(loss), &k.make(kReal<T>, 1, 1), &k.make(kReal<T>, 1, kRows));
+  k.output(CULOSS_TEST_FIELD(grad_student), k.matrix(kRows, kCols));
+  k.output(CULOSS_TEST_FIELD(grad_teacher), k.matrix(kRows, kCols));
+  k.output(CULOSS_TEST_FIELD(rows_counted), k.make(CULOSS_INT64, 1, 1));
+  k.shared_fields(kRows);
+  k.field(CULOSS_TEST_FIELD(direction), int{CULOSS_DISTILLATION_REVERSE});
+  k.field(CULOSS_TEST_FIELD(beta), 0.125f,
+          k.with(CULOSS_TEST_FIELD(direction), int{CULOSS_DISTILLATION_JENSEN_SHANNON}));
+  k.field(CULOSS_TEST_FIELD(temperature), 0.75f);
+  k.field(CULOSS_TEST_FIELD(temperature_squared), 1, k.with(CULOSS_TEST_FIELD(temperature), 0.5f));
+  k.field(CULOSS_TEST_FIELD(labels), &labels, k.with(CULOSS_TEST_FIELD(ignore_index), 2));
+  k.field(CULOSS_TEST_FIELD(ignore_index), 2, k.with(CULOSS_TEST_FIELD(labels), &labels));
+  k.run(
+      [&](const auto& where, const outputs& o, const auto& how) {
+        return culoss::distillation(where, as<input_of<T>>(a), as<input_of<T>>(b), o, how);
+      },
+      each);
+}
+
+template <class T>
+void call_multi_class_hinge(place& p, bool each) {
+  using outputs = culoss::multi_class_hinge_outputs<T>;
+  pair_of_calls<T, culoss_multi_class_hinge_outputs, outputs, culoss_multi_class_hinge_options,
+                culoss::multi_class_hinge_options>
+      k(p, "multi_class_hinge", "multi_class_hinge");
+  const block& x = k.matrix(kRows, kCols);
+  const block& labels = k.numbers(CULOSS_INT64, some_labels());
+  set(k.in.in[0], x);
+  set(k.in.labels, labels);
+  k.output(CULOSS_TEST_FIELD(loss), &k.make(kReal<T>, 1, 1), &k.make(kReal<T>, 1, kRows));
+  k.output(CULOSS_TEST_FIELD(grad_scores), k.matrix(kRows, kCols));
+  k.output(CULOSS_TEST_FIELD(rows_counted), k.make(CULOSS_INT64, 1, 1));
+  k.shared_fields(kRows);
+  k.field(CULOSS_TEST_FIELD(form), int{CULOSS_HINGE_MAX});
+  k.field(CULOSS_TEST_FIELD(margin), 0.5f);
+  k.field(CULOSS_TEST_FIELD(power), 2);
+  k.field(CULOSS_TEST_FIELD(ignore_index), 2);
+  k.field(CULOSS_TEST_FIELD(class_weights), &k.floats(kCols));
+  k.run(
+      [&](const auto& where, const outputs& o, const auto& how) {
+        return culoss::multi_class_hinge(where, as<input_of<T>>(x), as<culoss::label_view>(labels),
+                                         o, how);
+      },
+      each);
+}
+
+template <class T>
 void call_rows(place& p, bool each) {
   call_softmax<T>(p, each);
   call_softmax_focal<T, culoss::matrix>(p, each);
@@ -207,6 +264,8 @@ void call_rows(place& p, bool each) {
   call_smooth_labels<T>(p, each);
   call_entropy<T>(p, each);
   call_kl_divergence<T>(p, each);
+  call_distillation<T>(p, each);
+  call_multi_class_hinge<T>(p, each);
 }
 
 }  // namespace culoss_test::c_interface

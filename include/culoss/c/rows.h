@@ -1,5 +1,6 @@
 // The C interface of the losses of rows but for cross-entropy: softmax.hpp, focal.hpp
-// (softmax_focal), nll.hpp and divergence.hpp say what each does. See culoss.h.
+// (softmax_focal), nll.hpp, divergence.hpp and margin.hpp (multi_class_hinge) say what each does. See
+// culoss.h.
 #pragma once
 
 #include <culoss/c/core.h>
@@ -199,6 +200,86 @@ CULOSS_API culoss_status culoss_kl_divergence(const culoss_execution* execution,
                                               culoss_const_matrix p, culoss_const_matrix q,
                                               const culoss_kl_divergence_outputs* outputs,
                                               const culoss_kl_divergence_options* options);
+
+// ---- distillation ----
+
+typedef int32_t culoss_distillation_direction;
+enum {
+  CULOSS_DISTILLATION_FORWARD = 0,
+  CULOSS_DISTILLATION_REVERSE = 1,
+  CULOSS_DISTILLATION_JENSEN_SHANNON = 2
+};
+
+typedef struct {
+  uint64_t size;
+  culoss_reduction reduction;
+  culoss_distillation_direction direction;
+  culoss_scalar temperature;
+  culoss_const_vector labels;
+  int64_t ignore_index;
+  culoss_const_vector row_weights;
+  culoss_scalar normalizer;
+  culoss_scalar upstream;
+  culoss_const_vector upstream_rows;
+  culoss_empty_batch empty;
+  float beta;
+  int32_t temperature_squared;
+  int32_t reserved;  // 0
+} culoss_distillation_options;
+CULOSS_API culoss_status culoss_distillation_options_init(culoss_distillation_options* options,
+                                                          uint64_t size);
+
+typedef struct {
+  uint64_t size;
+  culoss_vector loss;
+  culoss_matrix grad_student;
+  culoss_matrix grad_teacher;
+  culoss_vector rows_counted;
+} culoss_distillation_outputs;
+
+CULOSS_API uint64_t culoss_distillation_workspace_bytes(int64_t rows, int64_t cols);
+CULOSS_API culoss_status culoss_distillation(const culoss_execution* execution,
+                                             culoss_const_matrix student,
+                                             culoss_const_matrix teacher,
+                                             const culoss_distillation_outputs* outputs,
+                                             const culoss_distillation_options* options);
+
+// ---- multi-class hinge ----
+
+typedef int32_t culoss_hinge_form;
+enum { CULOSS_HINGE_SUM = 0, CULOSS_HINGE_MAX = 1 };
+
+typedef struct {
+  uint64_t size;
+  culoss_reduction reduction;
+  culoss_hinge_form form;
+  int64_t ignore_index;
+  culoss_const_vector class_weights;
+  culoss_const_vector row_weights;
+  culoss_scalar normalizer;
+  culoss_scalar upstream;
+  culoss_const_vector upstream_rows;
+  culoss_empty_batch empty;
+  float margin;
+  int32_t power;
+  int32_t reserved;  // 0
+} culoss_multi_class_hinge_options;
+CULOSS_API culoss_status
+culoss_multi_class_hinge_options_init(culoss_multi_class_hinge_options* options, uint64_t size);
+
+typedef struct {
+  uint64_t size;
+  culoss_vector loss;
+  culoss_matrix grad_scores;
+  culoss_vector rows_counted;
+} culoss_multi_class_hinge_outputs;
+
+CULOSS_API uint64_t culoss_multi_class_hinge_workspace_bytes(int64_t rows, int64_t cols);
+CULOSS_API culoss_status culoss_multi_class_hinge(const culoss_execution* execution,
+                                                  culoss_const_matrix scores,
+                                                  culoss_const_vector labels,
+                                                  const culoss_multi_class_hinge_outputs* outputs,
+                                                  const culoss_multi_class_hinge_options* options);
 
 #ifdef __cplusplus
 }
