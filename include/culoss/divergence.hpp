@@ -187,7 +187,7 @@ struct distillation_outputs {
 
 // Scratch that one call on `cuda` needs at most. O(N) bytes.
 CULOSS_API std::size_t distillation_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Between row i of the student and row i of the teacher.
 CULOSS_API status distillation(const cuda&, matrix<const float> student,
                                matrix<const float> teacher, const distillation_outputs<float>&,
                                const distillation_options& = {}) noexcept;

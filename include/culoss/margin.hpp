@@ -196,7 +196,7 @@ struct multi_class_hinge_outputs {
 // Scratch that one call on `cuda` needs at most. O(N) bytes.
 CULOSS_API std::size_t multi_class_hinge_workspace_bytes(std::int64_t rows,
                                                          std::int64_t cols) noexcept;
-
+// Against a label for each row.
 CULOSS_API status multi_class_hinge(const cuda&, matrix<const float> scores, label_view labels,
                                     const multi_class_hinge_outputs<float>&,
                                     const multi_class_hinge_options& = {}) noexcept;

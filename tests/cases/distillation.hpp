@@ -187,6 +187,7 @@ class distillation_case : public loss_case {
 
   const distillation_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "distillation"; }
   const row_choice* rows() const override { return &choice_; }
   int streams() const override { return 2; }
   std::vector<mode> modes() const override {

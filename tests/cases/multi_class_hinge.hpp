@@ -183,6 +183,7 @@ class multi_hinge_case : public loss_case {
 
   const multi_hinge_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override { return "multi_class_hinge"; }
   const row_choice* rows() const override { return &choice_; }
   std::vector<mode> modes() const override {
     return {mode::fused, mode::forward, mode::gradient, mode::in_place};
