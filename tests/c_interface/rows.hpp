@@ -219,8 +219,8 @@ void call_distillation(place& p, bool each) {
           k.with(CULOSS_TEST_FIELD(direction), int{CULOSS_DISTILLATION_JENSEN_SHANNON}));
   k.field(CULOSS_TEST_FIELD(temperature), 0.75f);
   k.field(CULOSS_TEST_FIELD(temperature_squared), 1, k.with(CULOSS_TEST_FIELD(temperature), 0.5f));
-  k.field(CULOSS_TEST_FIELD(labels), &labels, k.with(CULOSS_TEST_FIELD(ignore_index), 2));
-  k.field(CULOSS_TEST_FIELD(ignore_index), 2, k.with(CULOSS_TEST_FIELD(labels), &labels));
+  k.field(CULOSS_TEST_FIELD(labels), labels, k.with(CULOSS_TEST_FIELD(ignore_index), 2));
+  k.field(CULOSS_TEST_FIELD(ignore_index), 2, k.with(CULOSS_TEST_FIELD(labels), labels));
   k.run(
       [&](const auto& where, const outputs& o, const auto& how) {
         return culoss::distillation(where, as<input_of<T>>(a), as<input_of<T>>(b), o, how);
