@@ -53,6 +53,7 @@ TEST_P(info_nce_special_values, a_query_that_is_not_finite_spoils_its_row_and_th
         for (const char* name : {"grad_keys", "grad_negatives", "grad_scale"}) {
           EXPECT_THAT(r[name], ::testing::Each(::testing::IsNan())) << name;
         }
+        EXPECT_EQ(r["correct"], run(c, p, {.where = space::cpu})["correct"]);
         c.reduction = culoss::reduction::mean;
         EXPECT_TRUE(std::isnan(run_here(c, p)["loss"][0]));
       }

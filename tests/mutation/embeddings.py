@@ -97,5 +97,6 @@ MUTANTS = [
     Mutant('pair-weights-ignored', NCE, 'the weight of a row is not in its loss',
            'a.loss[i] = a.call.by.weighted(i, r.loss);', 'a.loss[i] = r.loss;'),
     Mutant('nan-rows-are-correct', NCE, 'a row without a number counts as found',
-           '!isnan(d) && (alone || similarity', '(alone || isnan(d) || similarity'),
+           '!isnan(d) && (alone || similarity', '(alone || isnan(d) || similarity',
+           'info_nce_special_values'),
 ]

@@ -37,7 +37,7 @@ MUTANTS = [
            'static_cast<int>(col_ids[j]);'),
     Mutant('lost-exponential-unmasked', TILES, 'what is computed again is masked by ids alone',
            'has_same_id(i, j) || (mask != nullptr && mask[i * mask_ld + j] != 0);',
-           'has_same_id(i, j);', 'info_nce_kept'),
+           'has_same_id(i, j);', 'info_nce_kept', narrow=True),
     Mutant('mask-replaces-ids', TILES, 'ids do not count where there is a mask',
            '    if (mask != nullptr) {\n', '    if (mask != nullptr) {\n      bits = 0;\n'),
     Mutant('mask-of-ones', TILES, 'only the lowest bit of a byte masks',
