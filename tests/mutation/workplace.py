@@ -226,9 +226,11 @@ class Planted:
 
     def object(self, o):
         if o not in self.made:
-            self.made[o] = out = self.folder / f'{len(self.made)}.o'
             words = list(self.build.commands[o])
             source = words.pop()
+            # A kernel's shared memory is known by the name of its object.
+            kind = '.cu.o' if source.endswith('.cu') else '.o'
+            self.made[o] = out = self.folder / f'{len(self.made)}{kind}'
             if not words[1].startswith('-'):
                 del words[0]  # a compiler cache, which does not know this text
             # A bug may leave a name unused.
