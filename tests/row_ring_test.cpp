@@ -167,7 +167,7 @@ struct wide {
   int cluster;
 };
 std::vector<wide> wide_rows() {
-  std::vector<wide> all = {{element::bfloat16, 60001, 2}};
+  std::vector<wide> all = {{element::bfloat16, 60015, 2}};
   if (!reduced_run()) {
     all.insert(all.end(), {{element::float32, 70003, 4}, {element::float16, 240007, 8}});
   }
