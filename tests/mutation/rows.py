@@ -267,7 +267,7 @@ MUTANTS = [
            '    fence_proxy();\n    if (lane == 0) arrive(&x.written[slot]);'),
     Mutant('ring-ends-unfenced', RING, 'a bulk load may come before an ordinary write',
            '    fence_proxy();  // before another row\'s bulk copy overwrites them\n', '',
-           'row_ring.watch', first='host/labeled_rows.cu'),
+           'row_ring.watch'),
     Mutant('ring-slot-not-drained', RING, 'a row is loaded over one that is still at work',
            '          drain(slot, parity ^ 1);\n', '          if (slot != 1) drain(slot, parity ^ 1);\n'),
     Mutant('ring-source-not-awaited', RING, 'a row is loaded over one that is being stored',
