@@ -16,6 +16,12 @@ class row_labels {
   row_labels(const label_view& labels, std::int64_t classes, std::int64_t ignore_index,
              std::optional<std::int64_t> background = {}) noexcept
       : labels_(labels), classes_(classes), ignore_index_(ignore_index), background_(background) {}
+  // +1 and -1.
+  static row_labels of_signs(const label_view& labels, std::int64_t ignore_index) noexcept {
+    row_labels signs(labels, 2, ignore_index);
+    signs.signs_ = true;
+    return signs;
+  }
 
   std::int64_t rows() const noexcept { return labels_.size; }
   std::int64_t label(std::int64_t i) const noexcept {
@@ -26,7 +32,8 @@ class row_labels {
     const std::int64_t l = label(i);
     if (l == ignore_index_) return row_kind::ignored;
     if (l == background_) return row_kind::background;
-    return l >= 0 && l < classes_ ? row_kind::labeled : row_kind::bad_label;
+    const bool known = signs_ ? l == 1 || l == -1 : l >= 0 && l < classes_;
+    return known ? row_kind::labeled : row_kind::bad_label;
   }
   // The column of a labeled row.
   std::size_t target(std::int64_t i) const noexcept { return static_cast<std::size_t>(label(i)); }
@@ -68,6 +75,7 @@ class row_labels {
   label_view labels_;
   std::int64_t classes_, ignore_index_;
   std::optional<std::int64_t> background_;
+  bool signs_ = false;
 };
 
 // The options that all losses of rows have, with the scalars that stood in memory read.

@@ -1,10 +1,11 @@
-// Distances and the loss of a triplet, from the textbook formulas of culoss/mined_triplet.hpp.
+// Distances of the embeddings of a batch, from the textbook formulas of culoss/mined_triplet.hpp.
 // Templates on the scalar S (double, std::complex<double>); the derivatives are written apart from
 // them, so that a complex step checks these.
 #pragma once
 
 #include <culoss/mined_triplet.hpp>
 
+#include "host/reference/embedding.hpp"
 #include "host/reference/embeddings.hpp"
 
 namespace culoss::reference {
@@ -39,25 +40,6 @@ inline void add_distance_gradient(triplet_distance kind, const embeddings<double
         break;
     }
   }
-}
-
-// max(0, z), or log(1 + exp(z)).
-template <class S>
-S triplet_loss(bool soft, S z) noexcept {
-  const bool positive = std::real(z) > 0;
-  if (!soft) return positive ? z : S(0);
-  // log(1 + t) of t = e^-|z|, which std::log1p does not know for complex numbers.
-  const S t = std::exp(positive ? -z : z);
-  if constexpr (std::is_same_v<S, double>) {
-    return (positive ? z : 0) + std::log1p(t);
-  } else {
-    return (positive ? z : S(0)) + std::log(S(1) + t);
-  }
-}
-inline double triplet_slope(bool soft, double z) noexcept {
-  if (!soft) return z > 0 ? 1 : 0;
-  const double t = std::exp(-std::fabs(z));
-  return (z >= 0 ? 1 : t) / (1 + t);
 }
 
 }  // namespace culoss::reference

@@ -6,6 +6,7 @@
 #include <culoss/cross_entropy.hpp>
 #include <culoss/cublas.hpp>
 #include <culoss/divergence.hpp>
+#include <culoss/embedding.hpp>
 #include <culoss/focal.hpp>
 #include <culoss/info_nce.hpp>
 #include <culoss/linear_cross_entropy.hpp>

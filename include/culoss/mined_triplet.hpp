@@ -53,11 +53,11 @@
 #pragma once
 
 #include <culoss/cublas.hpp>
+#include <culoss/embedding.hpp>
 
 namespace culoss {
 
 enum class mining_rule : int { batch_hard, semi_hard, batch_all };
-enum class triplet_distance : int { euclidean, squared_euclidean, cosine };
 
 struct mined_triplet_options {
   mining_rule rule = mining_rule::batch_hard;

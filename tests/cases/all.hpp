@@ -13,6 +13,7 @@
 #include "tests/cases/cross_entropy_targets.hpp"
 #include "tests/cases/distillation.hpp"
 #include "tests/cases/element_loss.hpp"
+#include "tests/cases/embedding.hpp"
 #include "tests/cases/entropy.hpp"
 #include "tests/cases/kl_divergence.hpp"
 #include "tests/cases/multi_class_hinge.hpp"
@@ -62,6 +63,7 @@ inline const case_list& all_cases() {
     append<kl_case>(list, kl_choices());
     append<distillation_case>(list, distillation_choices());
     append<multi_hinge_case>(list, multi_hinge_choices());
+    append<embedding_case>(list, embedding_choices());
     return chosen(list);
   }();
   return cases;
@@ -92,6 +94,7 @@ inline const case_list& plain_cases() {
     append<distillation_case>(
         list, std::vector{distillation_choice(),
                           distillation_choice(culoss::distillation_direction::jensen_shannon)});
+    append<embedding_case>(list, plain_embedding_choices());
     return chosen(list);
   }();
   return cases;

@@ -4,6 +4,7 @@ set(CULOSS_CASE_SOURCES
     cross_entropy_targets.cpp
     distillation.cpp
     element_loss.cpp
+    embedding.cpp
     entropy.cpp
     kl_divergence.cpp
     linear_cross_entropy.cpp

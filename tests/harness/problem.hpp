@@ -52,6 +52,7 @@ struct problem {
   std::int64_t cols = 0;
   std::vector<double> x;             // [rows, cols] logits, or what a backward takes in their place
   std::vector<double> g;             // [rows, cols] upstream gradient, where it is a matrix
+  std::vector<double> h;             // [rows, cols] a third matrix
   std::vector<std::int64_t> labels;  // [rows]
   std::vector<float> class_weights;  // [cols]
   std::vector<float> row_weights;    // [rows]
@@ -86,6 +87,7 @@ inline problem select_rows(const problem& p, const std::vector<std::int64_t>& wh
   };
   q.x = take(p.x, p.cols);
   q.g = take(p.g, p.cols);
+  q.h = take(p.h, p.cols);
   q.labels = take(p.labels, 1);
   q.row_weights = take(p.row_weights, 1);
   q.upstream_rows = take(p.upstream_rows, 1);
