@@ -70,6 +70,10 @@ case_list row_cases() {
   append<kl_case>(list, std::vector{kl});
   append<multi_hinge_case>(list, std::vector{hinge});
   append<distillation_case>(list, std::vector{distillation});
+  for (embedding_choice c : plain_embedding_choices()) {
+    c.reduction = culoss::reduction::none;
+    append<embedding_case>(list, std::vector{c});
+  }
   return list;
 }
 
@@ -116,6 +120,9 @@ TEST_P(invariance, of_a_row_in_any_batch) {
                 std::copy_n(own.row(k), cols, p.row(place));
                 if (!own.g.empty()) {
                   std::copy_n(own.g.data() + k * cols, cols, p.g.data() + place * cols);
+                }
+                if (!own.h.empty()) {
+                  std::copy_n(own.h.data() + k * cols, cols, p.h.data() + place * cols);
                 }
                 const auto i = static_cast<std::size_t>(place), o = static_cast<std::size_t>(k);
                 p.labels[i] = own.labels[o];

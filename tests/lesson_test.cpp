@@ -1,6 +1,6 @@
 // The worked examples of an introduction to loss functions (data/lesson_examples.json) that are
-// softmax, cross-entropy, what is made of them, or regression: on the CPU in every type, and on the
-// device where there is one.
+// softmax, cross-entropy, what is made of them, regression or pairs of embeddings: on the CPU in
+// every type, and on the device where there is one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -371,6 +371,35 @@ TYPED_TEST(Lesson, KullbackLeibler) {
       TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
                                real_format(TestFixture::kElement));
     }
+// Elements that move by m move a distance by at most the root of the sum of m^2, and its square, or
+// that of what is left of the margin, by 2 sqrt(L) of that and its square.
+TYPED_TEST(Lesson, Contrastive) {
+  using T = typename TypeParam::type;
+  const auto found = examples_of("contrastive");
+  ASSERT_EQ(found.size(), 3u);
+  for (const auto& example : found) {
+    SCOPED_TRACE(example.at("id"));
+    const std::vector<double> a = example.at("inputs").at("a"), b = example.at("inputs").at("b");
+    const typename TestFixture::inputs of_a(a, 1), of_b(b, 1);
+    const array<T> x1 = TestFixture::row_of(of_a.x), x2 = TestFixture::row_of(of_b.x);
+    const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
+    array<std::int64_t> label(TypeParam::kSpace, 1, 0);
+    label.write(std::vector<int>{example.at("inputs").at("label").get<int>()});
+    const culoss::status s = culoss::contrastive(
+        typename TypeParam::execution{}, culoss::matrix<const T>(x1.as_matrix()),
+        culoss::matrix<const T>(x2.as_matrix()), label.as_vector(), {.loss = loss.as_vector()},
+        {.margin = example.at("options").at("margin")});
+    ASSERT_TRUE(s.ok()) << s.message();
+    synchronize(TypeParam::kSpace);
+    double moved = 0;
+    for (std::size_t j = 0; j < a.size(); ++j) {
+      moved += std::pow((of_a.x[j] - of_b.x[j]) - (a[j] - b[j]), 2);
+    }
+    const double expected = example.at("expected").at("loss");
+    const arithmetic arith = arithmetic_of(TypeParam::kSpace, 2, TestFixture::kElement, 2);
+    const double bound = 2 * std::sqrt(expected * moved) + moved + 8 * arith.u * (expected + 4);
+    TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
+                             real_format(TestFixture::kElement));
   }
 }
 

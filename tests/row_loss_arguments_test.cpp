@@ -240,6 +240,56 @@ struct soft_margin_arguments : call_arguments<Where, T> {
   culoss::soft_margin_options options;
 };
 
+template <class Where, class T>
+struct pair_arguments : call_arguments<Where, T> {
+  static constexpr const char* kInput = "x1";
+  explicit pair_arguments(const memory<Where, T>& m) : call_arguments<Where, T>(m) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_x1 = m.out.as_matrix();
+    out.grad_x2 = m.g.as_matrix();
+    out.rows_counted = {m.counts.data(), 1};
+  }
+  culoss::pair_outputs<T> out;
+};
+template <class Where, class T>
+struct cosine_embedding_arguments : pair_arguments<Where, T> {
+  static constexpr const char* kFunction = "cosine_embedding";
+  using pair_arguments<Where, T>::pair_arguments;
+  culoss::status run() const {
+    return culoss::cosine_embedding(this->where, this->logits, this->targets, this->labels,
+                                    this->out, options);
+  }
+  culoss::cosine_embedding_options options;
+};
+template <class Where, class T>
+struct contrastive_arguments : pair_arguments<Where, T> {
+  static constexpr const char* kFunction = "contrastive";
+  using pair_arguments<Where, T>::pair_arguments;
+  culoss::status run() const {
+    return culoss::contrastive(this->where, this->logits, this->targets, this->labels, this->out,
+                               options);
+  }
+  culoss::contrastive_options options;
+};
+
+template <class Where, class T>
+struct triplet_arguments : call_arguments<Where, T> {
+  static constexpr const char* kFunction = "triplet";
+  static constexpr const char* kInput = "anchors";
+  explicit triplet_arguments(const memory<Where, T>& m)
+      : call_arguments<Where, T>(m), negatives(m.x.as_matrix()) {
+    out.loss = {m.reals.data(), 1};
+    out.grad_anchors = m.out.as_matrix();
+    out.grad_negatives = m.g.as_matrix();
+  }
+  culoss::status run() const {
+    return culoss::triplet(this->where, this->logits, this->targets, negatives, out, options);
+  }
+  culoss::matrix<const T> negatives;
+  culoss::triplet_outputs<T> out;
+  culoss::triplet_options options;
+};
+
 // f(expect) where expect(change, message) makes the change in a good call.
 template <class Arguments, class Where, class T, class F>
 void with_mistakes(const memory<Where, T>& m, const F& f) {
@@ -325,6 +375,9 @@ TEST_P(row_loss_arguments, of_every_loss) {
     refuses_what_all_refuse<kl_arguments<W, T>>(m);
     refuses_what_all_refuse<multi_hinge_arguments<W, T>>(m);
     refuses_what_all_refuse<distillation_arguments<W, T>>(m);
+    refuses_what_all_refuse<cosine_embedding_arguments<W, T>>(m);
+    refuses_what_all_refuse<contrastive_arguments<W, T>>(m);
+    refuses_what_all_refuse<triplet_arguments<W, T>>(m);
   });
 }
 
@@ -635,6 +688,58 @@ TEST_P(row_loss_arguments, of_nll_entropy_and_smooth_labels) {
     expect_refused(
         m, [&] { return culoss::smooth_labels(where, labels, out); },
         "smooth_labels: smoothed.cols is 0, must be positive");
+  });
+}
+
+TEST_P(row_loss_arguments, of_embedding_pairs) {
+  for_each_type(GetParam(), []<class W, class T>(std::type_identity<W>, std::type_identity<T>) {
+    const memory<W, T> m;
+    using cosine = cosine_embedding_arguments<W, T>;
+    with_mistakes<cosine>(m, [&](const auto& expect) {
+      expect([](cosine& a) { a.logits.cols = 0; }, "x1.cols is 0, must be positive");
+      expect([](cosine& a) { a.targets.rows = 3; }, "x2.rows is 3, must be 4 (x1.rows)");
+      expect([](cosine& a) { a.targets.cols = 4; }, "x2.cols is 4, must be 5 (x1.cols)");
+      expect([](cosine& a) { a.labels.size = 3; }, "labels.size is 3, must be 4 (x1.rows)");
+      expect([](cosine& a) { a.labels.data = nullptr; },
+             "labels.data is null, but labels.size is 4");
+      expect([](cosine& a) { a.options.margin = 1.5f; }, "margin is 1.5, must be in [-1, 1]");
+      expect([](cosine& a) { a.options.margin = kNotANumber; },
+             "margin is nan, must be in [-1, 1]");
+      expect([](cosine& a) { a.out.grad_x2.cols = 4; }, "grad_x2.cols is 4, must be 5 (x2.cols)");
+      expect([&](cosine& a) { a.out.grad_x2 = m.out.as_matrix(); }, "grad_x2 overlaps grad_x1");
+      expect([&](cosine& a) { a.out.grad_x1.data = moved(m.x.data(), kLd * 2); },
+             "grad_x1 overlaps x1");
+      expect([](cosine& a) { a.out.rows_counted.size = 2; },
+             "rows_counted.size is 2, must be 1 (it is one count)");
+    });
+    using pair = contrastive_arguments<W, T>;
+    with_mistakes<pair>(m, [&](const auto& expect) {
+      expect([](pair& a) { a.targets.data = nullptr; }, "x2.data is null, but x2 is 4 x 5");
+      expect([](pair& a) { a.options.margin = -1.0f; },
+             "margin is -1, must be finite and not negative");
+      expect([](pair& a) { a.options.margin = std::numeric_limits<float>::infinity(); },
+             "margin is inf, must be finite and not negative");
+      expect([](pair& a) { a.options.factor = kNotANumber; },
+             "factor is nan, must be finite and not negative");
+    });
+    using triple = triplet_arguments<W, T>;
+    with_mistakes<triple>(m, [&](const auto& expect) {
+      expect([](triple& a) { a.logits.cols = 0; }, "anchors.cols is 0, must be positive");
+      expect([](triple& a) { a.targets.cols = 4; },
+             "positives.cols is 4, must be 5 (anchors.cols)");
+      expect([](triple& a) { a.negatives.rows = 3; },
+             "negatives.rows is 3, must be 4 (anchors.rows)");
+      expect([](triple& a) { a.negatives.data = nullptr; },
+             "negatives.data is null, but negatives is 4 x 5");
+      expect([](triple& a) { a.options.margin = -0.5f; },
+             "margin is -0.5, must be finite and not negative");
+      expect([](triple& a) { a.options.distance = static_cast<culoss::triplet_distance>(3); },
+             "distance must be euclidean, squared_euclidean or cosine");
+      expect([&](triple& a) { a.out.grad_positives = m.g.as_matrix(); },
+             "grad_negatives overlaps grad_positives");
+      expect([](triple& a) { a.out.grad_negatives.rows = 3; },
+             "grad_negatives.rows is 3, must be 4 (negatives.rows)");
+    });
   });
 }
 

@@ -41,16 +41,6 @@ S difference(std::span<const S> x, std::span<const S> y) noexcept {
   return root_of_squares<S>(x.size(), [&](std::size_t j) { return x[j] - y[j]; });
 }
 
-// <x, y> / (|x| |y|), 0 where one of them is zero.
-template <class S>
-S cosine(std::span<const S> x, std::span<const S> y) noexcept {
-  const S of_x = norm(x), of_y = norm(y);
-  if (of_x == S(0) || of_y == S(0)) return 0;
-  S sum = 0;
-  for (std::size_t j = 0; j < x.size(); ++j) sum += x[j] / of_x * (y[j] / of_y);
-  return sum;
-}
-
 // 1 - cos = |x / |x| - y / |y||^2 / 2, 1 where one of them is zero.
 template <class S>
 S cosine_distance(std::span<const S> x, std::span<const S> y) noexcept {
@@ -62,6 +52,17 @@ S cosine_distance(std::span<const S> x, std::span<const S> y) noexcept {
     sum += z * z;
   }
   return sum / S(2);
+}
+
+// <x, y> / (|x| |y|), 0 where one of them is zero.
+template <class S>
+S cosine(std::span<const S> x, std::span<const S> y) noexcept {
+  const S of_x = norm(x), of_y = norm(y);
+  if (of_x == S(0) || of_y == S(0)) return 0;
+  S sum = 0;
+  for (std::size_t j = 0; j < x.size(); ++j) sum += x[j] / of_x * (y[j] / of_y);
+  // Of parallel vectors exactly 1.
+  return std::real(sum) > 0.5 ? S(1) - cosine_distance(x, y) : sum;
 }
 
 template <class S>

@@ -24,6 +24,7 @@ LIKELY_KILLERS = [
     ('host/reference/siglip*', 'siglip_reference'),
     ('host/reference/info_nce*', 'info_nce_reference info_nce_reference_options '
      'info_nce_complex_step info_nce_reference_special_values'),
+    ('host/reference/embedding.*', 'embedding_reference embedding'),
     ('host/reference/embeddings*', 'info_nce_reference info_nce_complex_step'),
     ('host/reference/*targets*', 'reference_targets cross_entropy_complex_step'),
     ('host/reference/*focal*', 'reference_focal reference_sigmoid_focal classes_complex_step'),
@@ -70,6 +71,10 @@ LIKELY_KILLERS = [
     ('kernels/*similarity*', 'info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
     ('kernels/row_negatives*', 'info_nce_row_negatives'),
+    ('kernels/embedding_pairs.cuh', 'embedding lesson accuracy aliasing'),
+    ('kernels/policy/embedding.cuh', 'embedding lesson accuracy'),
+    ('host/embedding.hpp', 'row_loss_arguments'),
+    ('host/embedding.cu', 'embedding lesson accuracy'),
     ('kernels/*embedding*', 'pitch info_nce_edge info_nce_special_values '
      'info_nce_accuracy.emulated.random'),
     ('kernels/policy/cross_entropy.cuh', 'lesson accuracy special_values divisors'),
@@ -102,6 +107,9 @@ FIRST_SOURCES = [
     ('kernels/policy/kl_divergence.cuh', 'host/divergence.cu'),
     ('kernels/policy/distillation.cuh', 'host/divergence.cu'),
     ('kernels/policy/multi_class_hinge.cuh', 'host/margin.cu'),
+    ('kernels/embedding_pairs.cuh', 'host/embedding.cu'),
+    ('kernels/policy/embedding.cuh', 'host/embedding.cu'),
+    ('host/embedding.cu', 'host/embedding.cu'),
     ('kernels/policy/nll.cuh', 'host/nll.cu'),
     ('kernels/policy/smooth_labels.cuh', 'host/nll.cu'),
     ('kernels/policy/sigmoid_focal.cuh', 'host/sigmoid_focal.cu'),
@@ -160,6 +168,9 @@ CASES = [
     ('host/sigmoid_focal.cu', 'sigmoid_focal'),
     ('host/nll.cu', 'nll smooth_labels'),
     ('host/divergence.cu', 'entropy kl_divergence distillation'),
+    ('host/embedding.cu', 'cosine_embedding contrastive triplet'),
+    ('kernels/embedding_pairs.cuh', 'cosine_embedding contrastive triplet'),
+    ('kernels/policy/embedding.cuh', 'cosine_embedding contrastive triplet'),
     ('kernels/policy/softmax*', 'softmax_T softmax_backward log_softmax'),
     ('kernels/policy/cross_entropy_targets.cuh', 'cross_entropy_targets'),
     ('kernels/policy/cross_entropy.cuh', 'cross_entropy softmax_focal'),
@@ -187,7 +198,7 @@ ON_THE_CPU = ['host/c_interface*', 'host/reference/*', 'host/validate.*', 'host/
               'host/info_nce.hpp', 'host/self_similarity.hpp', 'host/siglip.hpp', 'host/softmax.hpp',
               'host/focal.hpp', 'host/nll.hpp', 'host/element_call.hpp', 'host/regression.hpp',
               'host/binary.hpp', 'host/margin.hpp',
-              'host/divergence.hpp']
+              'host/divergence.hpp', 'host/embedding.hpp']
 
 
 @dataclasses.dataclass(frozen=True)

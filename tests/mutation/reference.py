@@ -72,7 +72,7 @@ MUTANTS = [
            'return labels_.wide ? static_cast<std::int32_t>(static_cast<const '
            'std::int64_t*>(labels_.data)[i])', 'reference_special_values faults'),
     Mutant('reference-label-off-by-one', BATCH, 'the label C is a class',
-           'return l >= 0 && l < classes_ ?', 'return l >= 0 && l <= classes_ ?',
+           ': l >= 0 && l < classes_;', ': l >= 0 && l <= classes_;',
            'reference_special_values'),
     Mutant('reference-ignore-index', BATCH, 'no label is ignored',
            'if (l == ignore_index_) return row_kind::ignored;\n', ''),
