@@ -272,7 +272,8 @@ TEST_P(embedding, of_kinks_and_ties) {
 // Squares of these neither overflow nor vanish, nor do reciprocals of their roots.
 TEST_P(embedding, of_any_size) {
   for (const element type : {element::float32, element::bfloat16}) {
-    for (const double size : {0x1p-149, 0x1p-130, 0x1p-126, 0x1p-100, 0x1p-66, 0x1p64, 0x1p100, 0x1p125}) {
+    for (const double size :
+         {0x1p-149, 0x1p-130, 0x1p-126, 0x1p-100, 0x1p-66, 0x1p64, 0x1p100, 0x1p125}) {
       if (type == element::bfloat16 && size < 0x1p-130) continue;
       for (const std::int64_t cols : {2, 300}) {
         embedding_choice cosine = of_rows(embedding_choice(cosine_embedding));
