@@ -105,7 +105,7 @@ region_bytes regions_of(const std::vector<sweep_row>& rows, const device_descrip
     const auto copies = static_cast<std::size_t>(row.copies(on));
     const std::size_t sets = (row.matrix_bytes() + 256) * copies;
     if (row.loss != loss::smooth_labels) need(input_of(row), sets);
-    if (matrices_read(row) == 2) need(second_input_of(row), sets);
+    if (matrices_read(row) >= 2) need(second_input_of(row), sets);
     if (matrices_written(row) > 0) need(kOutput, sets);
     if (row.mode == mode::both) need(kSecond, sets);
     // The yardstick moves as many bytes, half of them read and half written, or all read.

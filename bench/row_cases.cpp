@@ -80,6 +80,15 @@ std::unique_ptr<loss_case> case_of(const sweep_row& row, culoss::reduction reduc
     case loss::entropy_logits:
       return make(std::type_identity<entropy_case>{},
                   entropy_choice(culoss::entropy_input::logits));
+    case loss::cosine_embedding:
+      return make(std::type_identity<embedding_case>{},
+                  embedding_choice(embedding_function::cosine_embedding));
+    case loss::contrastive:
+      return make(std::type_identity<embedding_case>{},
+                  embedding_choice(embedding_function::contrastive));
+    case loss::triplet:
+      return make(std::type_identity<embedding_case>{},
+                  embedding_choice(embedding_function::triplet));
     case loss::kl_divergence:
       return make(std::type_identity<kl_case>{}, kl_choice(false, true));
     case loss::distillation:

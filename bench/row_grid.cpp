@@ -58,6 +58,7 @@ struct loss_sizes {
   std::vector<std::int64_t> one_width;   // for what differs by an option
   // Of detection: rows of 80 or 91 classes, rows of 1203, elements alone.
   std::vector<std::int64_t> anchors, many_classes_rows, flat;
+  std::vector<std::int64_t> dimensions, pairs;  // of embeddings
   struct images {
     std::int64_t n, classes, inner;
   };
@@ -72,6 +73,8 @@ const loss_sizes kDeviceSizes{
     .anchors = {262144},
     .many_classes_rows = {32768},
     .flat = {std::int64_t{1} << 26},
+    .dimensions = {128, 512, 1024},
+    .pairs = {65536},
     .strided = {{8, 19, 512 * 512}, {8, 150, 256 * 256}, {16, 21, 320 * 320}, {8, 32000, 128}}};
 const loss_sizes kHostSizes{.cols = {1000, 32000},
                             .rows = {16},
@@ -79,6 +82,8 @@ const loss_sizes kHostSizes{.cols = {1000, 32000},
                             .anchors = {2048},
                             .many_classes_rows = {128},
                             .flat = {131072},
+                            .dimensions = {512},
+                            .pairs = {256},
                             .strided = {{2, 19, 64 * 64}, {1, 150, 32 * 32}, {1, 32000, 8}}};
 const loss_sizes kSmokeSizes{.cols = {64, 1000},
                              .rows = {8},
@@ -86,6 +91,8 @@ const loss_sizes kSmokeSizes{.cols = {64, 1000},
                              .anchors = {16},
                              .many_classes_rows = {8},
                              .flat = {1000},
+                             .dimensions = {24, 600},
+                             .pairs = {8},
                              .strided = {{2, 19, 36}, {1, 1000, 8}}};
 
 void append_losses(std::vector<block>& blocks, const loss_sizes& s,
@@ -131,6 +138,8 @@ void append_losses(std::vector<block>& blocks, const loss_sizes& s,
   add({kl_divergence, distillation, distillation_jensen_shannon},
       {mode::forward, mode::fused, mode::both}, s.cols, s.rows);
   add({multi_class_hinge}, forward_fused, s.cols, s.rows);
+  add({cosine_embedding, contrastive, triplet}, {mode::forward, mode::fused, mode::both},
+      s.dimensions, s.pairs);
   // A forward reads so little that only many narrow matrices get it out of the cache.
   add({nll}, {mode::forward}, {s.cols[0]}, s.rows);
   add({nll}, {mode::fused}, s.cols, s.rows);

@@ -2,6 +2,7 @@
 
 #include "bench/operation_support.hpp"
 #include "tests/cases/element_choice.hpp"
+#include "tests/cases/embedding_choice.hpp"
 
 namespace culoss::bench {
 namespace {
@@ -46,6 +47,9 @@ constexpr row_loss kLosses[] = {
     {.name = "distillation", .inputs = 2, .labels = false},
     {.name = "distillation_jensen_shannon", .inputs = 2, .labels = false},
     {.name = "multi_class_hinge", .inputs = 1},
+    {.name = "cosine_embedding", .inputs = 2},
+    {.name = "contrastive", .inputs = 2},
+    {.name = "triplet", .inputs = 3, .labels = false},
     {.name = "softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "log_softmax", .inputs = 1, .labels = false, .scalar = false},
     {.name = "info_nce_own", .inputs = 1, .labels = false},
@@ -59,6 +63,13 @@ culoss_test::element_choice element_choice_of(loss which) {
                                                                       : hinge);
   c.labels = which == loss::hinge_labels;
   return c;
+}
+
+culoss_test::embedding_choice embedding_choice_of(loss which) {
+  using enum culoss_test::embedding_function;
+  return culoss_test::embedding_choice(which == loss::triplet       ? triplet
+                                       : which == loss::contrastive ? contrastive
+                                                                    : cosine_embedding);
 }
 
 entropy_input entropy_of(loss which) {
@@ -164,6 +175,15 @@ status call_element(const sweep_row& row, const Where& where, const call_arrays<
 }
 
 template <class T, class Where>
+status call_pairs(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
+  culoss_test::embedding_views<T> v{.in = {a.x, a.g, a.h}, .out = {a.gradient, a.second, {}}};
+  v.labels = a.labels;
+  v.loss = a.loss;
+  return culoss_test::call_embedding_loss(embedding_choice_of(row.loss), where, v,
+                                          [&](auto& o) { o.reduction = a.reduction; });
+}
+
+template <class T, class Where>
 status call_on_device(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
   const bool backward = row.mode == mode::backward;
   const smooth_labels_options smoothing{.smoothing = properties(row.loss).smoothing};
@@ -190,6 +210,10 @@ status call_on_device(const sweep_row& row, const Where& where, const call_array
     case loss::entropy_logits:
       return entropy(where, a.x, entropy_outputs<T>{.loss = a.loss, .grad_input = a.gradient},
                      {.reduction = a.reduction, .input = entropy_of(row.loss)});
+    case loss::cosine_embedding:
+    case loss::contrastive:
+    case loss::triplet:
+      return call_pairs(row, where, a);
     case loss::kl_divergence:
       return kl_divergence(
           where, a.x, a.g,
@@ -257,6 +281,10 @@ std::size_t workspace_bytes(const sweep_row& row) {
     case loss::entropy:
     case loss::entropy_logits:
       return entropy_workspace_bytes(row.rows, row.cols);
+    case loss::cosine_embedding:
+    case loss::contrastive:
+    case loss::triplet:
+      return culoss_test::workspace_bytes_of(embedding_choice_of(row.loss), row.rows, row.cols);
     case loss::kl_divergence:
       return kl_divergence_workspace_bytes(row.rows, row.cols);
     case loss::distillation:

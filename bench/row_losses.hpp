@@ -29,6 +29,11 @@ const row_loss& properties(loss value);
 // The functions that make a matrix of logits.
 inline bool is_softmax(loss value) { return value == loss::softmax || value == loss::log_softmax; }
 
+// Those of two or three embeddings; a mean has the gradients of the first two at most.
+inline bool is_pair_loss(loss value) {
+  return value >= loss::cosine_embedding && value <= loss::triplet;
+}
+
 // Those with a loss for each element.
 inline bool is_elementwise(loss value) {
   return value >= loss::sigmoid_focal && value <= loss::hinge_labels;
@@ -56,6 +61,7 @@ template <class T>
 struct call_arrays {
   using real = real_of<T>;
   matrix<const T> x, g;        // logits or what stands in their place; targets or upstream
+  matrix<const T> h = {};      // the third of three embeddings
   matrix<T> gradient, second;  // of x, or the output; of g
   vector<const std::int64_t> labels = {};
   vector<const float> class_weights = {};

@@ -64,9 +64,9 @@ class row_operation final : public operation {
   // What the gradients by the inputs are called.
   static constexpr std::initializer_list<const char*> kGradients = {
       "grad_logits",  "grad_input", "grad_predictions", "grad_scores", "grad_p",
-      "grad_student", "output"};
-  static constexpr std::initializer_list<const char*> kSecondGradients = {"grad_targets", "grad_q",
-                                                                          "grad_teacher"};
+      "grad_student", "grad_x1",    "grad_anchors",     "output"};
+  static constexpr std::initializer_list<const char*> kSecondGradients = {
+      "grad_targets", "grad_q", "grad_teacher", "grad_x2", "grad_positives"};
 
   std::size_t index(std::int64_t row) const { return static_cast<std::size_t>(row); }
   storage* set(int region, int copy) const {
@@ -80,14 +80,21 @@ class row_operation final : public operation {
     return buffer(pool_.on(), index(size) * sizeof(U));
   }
 
+  // The set whose first input is a call's third: another one where there are several.
+  int third(int copy) const { return (copy + 1) % copies_; }
   // Any class; of sigmoid focal, seven in eight are background, as most anchors are.
   void choose_labels() {
     labels_.resize(index(row_.rows * copies_));
     std::mt19937_64 generator(static_cast<std::uint64_t>(row_.rows * 262147 + row_.cols));
     std::uniform_int_distribution<std::int64_t> any_class(0, row_.cols - 1), eighth(0, 7);
     const bool background = row_.loss == loss::sigmoid_focal_labels;
+    const std::int64_t unlike = row_.loss == loss::contrastive ? 0 : -1;
     for (std::int64_t& label : labels_) {
-      label = background && eighth(generator) != 0 ? row_.cols : any_class(generator);
+      if (is_pair_loss(row_.loss)) {
+        label = eighth(generator) < 4 ? 1 : unlike;
+      } else {
+        label = background && eighth(generator) != 0 ? row_.cols : any_class(generator);
+      }
     }
     label_buffer_ = device_array<std::int64_t>(row_.rows * copies_);
     pool_.on().upload(label_buffer_.data(), labels_.data(), label_buffer_.bytes());
@@ -135,7 +142,8 @@ class row_operation final : public operation {
   call_arrays<T> inputs(int copy) const {
     call_arrays<T> a;
     a.x = as_matrix(row_.mode == mode::in_place ? kOutput : input_of(row_), copy);
-    if (matrices_read(row_) == 2) a.g = as_matrix(second_input_of(row_), copy);
+    if (matrices_read(row_) >= 2) a.g = as_matrix(second_input_of(row_), copy);
+    if (matrices_read(row_) == 3) a.h = as_matrix(input_of(row_), third(copy));
     if (of_.labels) a.labels = {label_buffer_.as<std::int64_t>() + copy * row_.rows, row_.rows};
     if (of_.class_weights) a.class_weights = {weight_buffer_.as<float>(), row_.cols};
     return a;
@@ -170,7 +178,10 @@ class row_operation final : public operation {
       for (std::int64_t j = 0; j < row_.cols; ++j) {
         const std::size_t at = index(place(row_, i, j));
         p.x.push_back(pool_.value(input_of(row_), at));
-        if (matrices_read(row_) == 2) p.g.push_back(pool_.value(second_input_of(row_), at));
+        if (matrices_read(row_) >= 2) p.g.push_back(pool_.value(second_input_of(row_), at));
+        if (matrices_read(row_) == 3) {
+          p.h.push_back(pool_.value(input_of(row_), at + index(third(0) * stride_)));
+        }
       }
       if (of_.labels) p.labels.push_back(labels_[index(i)]);
     }

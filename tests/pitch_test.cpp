@@ -167,6 +167,22 @@ TEST_P(pitch, of_an_elementwise_loss) {
   });
 }
 
+TEST_P(pitch, of_a_triplet) {
+  expect_same([]<class T>(std::int64_t ld, std::type_identity<T>) {
+    const sparse_matrix<T> a(ld, 7), p(ld, 8), n(ld, 9), da(ld), dp(ld), dn(ld);
+    float loss[kRows] = {};
+    expect_done([&](const auto& where) {
+      return culoss::triplet(
+          where, a, p, n,
+          {.loss = {loss, kRows}, .grad_anchors = da, .grad_positives = dp, .grad_negatives = dn},
+          {.reduction = culoss::reduction::none, .margin = 10.0f});
+    });
+    std::vector<double> values(loss, loss + kRows);
+    for (const auto* m : {&da, &dp, &dn}) m->append_to(values);
+    return values;
+  });
+}
+
 // Products are cuBLAS' own, and the emulated one reads only what was allocated: without in_batch
 // there is none, and every embedding is read and every gradient written all the same.
 TEST_P(pitch, of_embeddings_and_their_gradients) {

@@ -14,42 +14,6 @@
 
 namespace culoss_test {
 
-// One of the three functions, with where its embeddings stand and where their gradients go.
-template <class T>
-struct embedding_views {
-  culoss::matrix<const T> in[3];
-  culoss::matrix<T> out[3];
-  culoss::label_view labels;
-  culoss::vector<culoss::real_of<T>> loss;
-  culoss::vector<std::int64_t> rows_counted;
-};
-template <class T, class Where, class SetShared>
-culoss::status call_embedding_loss(const embedding_choice& c, const Where& where,
-                                   const embedding_views<T>& v, const SetShared& set_shared) {
-  if (c.function == embedding_function::triplet) {
-    culoss::triplet_options o;
-    set_shared(o);
-    o.distance = c.distance;
-    o.margin = c.margin;
-    o.swap = c.swap;
-    o.soft_margin = c.soft_margin;
-    return culoss::triplet(where, v.in[0], v.in[1], v.in[2],
-                           culoss::triplet_outputs<T>{v.loss, v.out[0], v.out[1], v.out[2]}, o);
-  }
-  const culoss::pair_outputs<T> out{v.loss, v.out[0], v.out[1], v.rows_counted};
-  if (c.function == embedding_function::contrastive) {
-    culoss::contrastive_options o;
-    set_shared(o);
-    o.margin = c.margin;
-    o.factor = c.factor;
-    return culoss::contrastive(where, v.in[0], v.in[1], v.labels, out, o);
-  }
-  culoss::cosine_embedding_options o;
-  set_shared(o);
-  o.margin = c.margin;
-  return culoss::cosine_embedding(where, v.in[0], v.in[1], v.labels, out, o);
-}
-
 inline const std::vector<double>& embedding_of(const problem& p, int k) {
   return k == 0 ? p.x : k == 1 ? p.g : p.h;
 }
@@ -144,11 +108,7 @@ class embedding_invocation : public loss_call<embedding_invocation<T>, T> {
     }
     rows_counted_ = &this->template output<std::int64_t>("rows_counted",
                                                          c.labels && this->has_values() ? 1 : -1);
-    this->take_workspace(c.function == embedding_function::triplet
-                             ? culoss::triplet_workspace_bytes(p.rows, p.cols)
-                         : c.function == embedding_function::contrastive
-                             ? culoss::contrastive_workspace_bytes(p.rows, p.cols)
-                             : culoss::cosine_embedding_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(workspace_bytes_of(c, p.rows, p.cols));
     this->write(p);
   }
 

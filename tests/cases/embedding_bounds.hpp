@@ -1,5 +1,5 @@
 // How far a loss of two or three embeddings and its gradients may be from the exact ones, before
-// weights, upstream and divisor; and the choices of their options.
+// weights, upstream and divisor.
 //
 // Sums are of exact terms, or terms rounded once, in double, by the library as by the reference: w =
 // 2^-53, at most k = D + 8 roundings on the way.
@@ -14,44 +14,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <culoss/embedding.hpp>
-#include <string>
 
+#include "tests/cases/embedding_choice.hpp"
 #include "tests/harness/arithmetic.hpp"
-#include "tests/harness/row_choice.hpp"
 
 namespace culoss_test {
-
-enum class embedding_function { cosine_embedding, contrastive, triplet };
-
-struct embedding_choice : row_choice {
-  explicit embedding_choice(embedding_function f) : function(f) {
-    name = f == embedding_function::cosine_embedding ? "cosine_embedding"
-           : f == embedding_function::contrastive    ? "contrastive"
-                                                     : "triplet";
-    margin = f == embedding_function::cosine_embedding ? 0.25f : 1.0f;
-    labels = f != embedding_function::triplet;
-  }
-
-  embedding_function function;
-  float margin;
-  float factor = 1;
-  culoss::triplet_distance distance = culoss::triplet_distance::euclidean;
-  bool swap = false;
-  bool soft_margin = false;
-
-  int vectors() const { return labels ? 2 : 3; }
-  std::int64_t unlike() const { return function == embedding_function::contrastive ? 0 : -1; }
-  const char* vector_name(int k) const {
-    static constexpr const char* kNames[] = {"x1", "x2", "anchors", "positives", "negatives"};
-    return kNames[labels ? k : 2 + k];
-  }
-  const char* gradient_name(int k) const {
-    static constexpr const char* kNames[] = {"grad_x1", "grad_x2", "grad_anchors", "grad_positives",
-                                             "grad_negatives"};
-    return kNames[labels ? k : 2 + k];
-  }
-};
 
 class embedding_row {
  public:
