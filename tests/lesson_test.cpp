@@ -371,6 +371,9 @@ TYPED_TEST(Lesson, KullbackLeibler) {
       TestFixture::expect_near(TestFixture::read(loss)[0], expected, 0, bound,
                                real_format(TestFixture::kElement));
     }
+  }
+}
+
 // Elements that move by m move a distance by at most the root of the sum of m^2, and its square, or
 // that of what is left of the margin, by 2 sqrt(L) of that and its square.
 TYPED_TEST(Lesson, Contrastive) {

@@ -111,7 +111,7 @@ CULOSS_API std::size_t cosine_embedding_workspace_bytes(std::int64_t rows,
                                                         std::int64_t cols) noexcept;
 CULOSS_API std::size_t contrastive_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
 CULOSS_API std::size_t triplet_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
-
+// Row i of x1 with row i of x2, labels 1 and -1.
 CULOSS_API status cosine_embedding(const cuda&, matrix<const float> x1, matrix<const float> x2,
                                    label_view labels, const pair_outputs<float>&,
                                    const cosine_embedding_options& = {}) noexcept;
@@ -133,7 +133,7 @@ CULOSS_API status cosine_embedding(const cpu&, matrix<const bf16> x1, matrix<con
 CULOSS_API status cosine_embedding(const cpu&, matrix<const double> x1, matrix<const double> x2,
                                    label_view labels, const pair_outputs<double>&,
                                    const cosine_embedding_options& = {}) noexcept;
-
+// Row i of x1 with row i of x2, labels 1 and 0.
 CULOSS_API status contrastive(const cuda&, matrix<const float> x1, matrix<const float> x2,
                               label_view labels, const pair_outputs<float>&,
                               const contrastive_options& = {}) noexcept;
@@ -155,7 +155,7 @@ CULOSS_API status contrastive(const cpu&, matrix<const bf16> x1, matrix<const bf
 CULOSS_API status contrastive(const cpu&, matrix<const double> x1, matrix<const double> x2,
                               label_view labels, const pair_outputs<double>&,
                               const contrastive_options& = {}) noexcept;
-
+// Of the triplets (a_i, p_i, n_i).
 CULOSS_API status triplet(const cuda&, matrix<const float> anchors, matrix<const float> positives,
                           matrix<const float> negatives, const triplet_outputs<float>&,
                           const triplet_options& = {}) noexcept;

@@ -125,8 +125,20 @@ static culoss_status call_distillation(const struct c_call* c) {
 static culoss_status call_multi_class_hinge(const struct c_call* c) {
   return culoss_multi_class_hinge(c->where, c->in[0], c->labels, c->outputs, c->options);
 }
+static culoss_status call_cosine_embedding(const struct c_call* c) {
+  return culoss_cosine_embedding(c->where, c->in[0], c->in[1], c->labels, c->outputs, c->options);
+}
+static culoss_status call_contrastive(const struct c_call* c) {
+  return culoss_contrastive(c->where, c->in[0], c->in[1], c->labels, c->outputs, c->options);
+}
+static culoss_status call_triplet(const struct c_call* c) {
+  return culoss_triplet(c->where, c->in[0], c->in[1], c->in[2], c->outputs, c->options);
+}
 
 const struct c_loss c_losses[] = {
+    {"cosine_embedding", call_cosine_embedding},
+    {"contrastive", call_contrastive},
+    {"triplet", call_triplet},
     {"distillation", call_distillation},
     {"multi_class_hinge", call_multi_class_hinge},
     {"kl_divergence", call_kl_divergence},
@@ -240,8 +252,20 @@ static culoss_status init_distillation(void* options, uint64_t size) {
 static culoss_status init_multi_class_hinge(void* options, uint64_t size) {
   return culoss_multi_class_hinge_options_init(options, size);
 }
+static culoss_status init_cosine_embedding(void* options, uint64_t size) {
+  return culoss_cosine_embedding_options_init(options, size);
+}
+static culoss_status init_contrastive(void* options, uint64_t size) {
+  return culoss_contrastive_options_init(options, size);
+}
+static culoss_status init_triplet(void* options, uint64_t size) {
+  return culoss_triplet_options_init(options, size);
+}
 
 const struct c_init c_inits[] = {
+    {"cosine_embedding", init_cosine_embedding},
+    {"contrastive", init_contrastive},
+    {"triplet", init_triplet},
     {"distillation", init_distillation},
     {"multi_class_hinge", init_multi_class_hinge},
     {"kl_divergence", init_kl_divergence},
@@ -301,8 +325,20 @@ static uint64_t bytes_distillation(int64_t rows, int64_t cols) {
 static uint64_t bytes_multi_class_hinge(int64_t rows, int64_t cols) {
   return culoss_multi_class_hinge_workspace_bytes(rows, cols);
 }
+static uint64_t bytes_cosine_embedding(int64_t rows, int64_t cols) {
+  return culoss_cosine_embedding_workspace_bytes(rows, cols);
+}
+static uint64_t bytes_contrastive(int64_t rows, int64_t cols) {
+  return culoss_contrastive_workspace_bytes(rows, cols);
+}
+static uint64_t bytes_triplet(int64_t rows, int64_t cols) {
+  return culoss_triplet_workspace_bytes(rows, cols);
+}
 
-const struct c_bytes c_bytes_of[] = {{"cross_entropy", bytes_cross_entropy},
+const struct c_bytes c_bytes_of[] = {{"cosine_embedding", bytes_cosine_embedding},
+                                     {"contrastive", bytes_contrastive},
+                                     {"triplet", bytes_triplet},
+                                     {"cross_entropy", bytes_cross_entropy},
                                      {"distillation", bytes_distillation},
                                      {"multi_class_hinge", bytes_multi_class_hinge},
                                      {"kl_divergence", bytes_kl_divergence},
