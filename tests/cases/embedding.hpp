@@ -194,6 +194,10 @@ class embedding_case : public loss_case {
 
   const embedding_choice& choice() const { return choice_; }
   std::string name() const override { return choice_.name; }
+  std::string function() const override {
+    static constexpr const char* kNames[] = {"cosine_embedding", "contrastive", "triplet"};
+    return kNames[static_cast<int>(choice_.function)];
+  }
   const row_choice* rows() const override { return &choice_; }
   int streams() const override { return choice_.vectors(); }
   std::vector<mode> modes() const override {
