@@ -176,7 +176,12 @@ status call_element(const sweep_row& row, const Where& where, const call_arrays<
 
 template <class T, class Where>
 status call_pairs(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
-  culoss_test::embedding_views<T> v{.in = {a.x, a.g, a.h}, .out = {a.gradient, a.second, {}}};
+  culoss_test::embedding_views<T> v;
+  v.in[0] = a.x;
+  v.in[1] = a.g;
+  v.in[2] = a.h;
+  v.out[0] = a.gradient;
+  v.out[1] = a.second;
   v.labels = a.labels;
   v.loss = a.loss;
   return culoss_test::call_embedding_loss(embedding_choice_of(row.loss), where, v,
