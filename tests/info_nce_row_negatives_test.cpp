@@ -224,6 +224,9 @@ TEST_P(info_nce_row_negatives, that_are_masked_are_not_read) {
       EXPECT_GT(masked, s.count);
       const results r = run_here(c, p);
       EXPECT_EQ(difference(r.outputs, clean.outputs), "");
+      for (const output& o : r.outputs) {
+        EXPECT_THAT(o.values, ::testing::Each(::testing::Not(::testing::IsNan()))) << o.name;
+      }
       for (std::int64_t i = 0; i < p.rows * s.count; ++i) {
         const std::int64_t at = i / s.count * p.all_columns() + 5 + i % s.count;
         if (p.mask[static_cast<std::size_t>(at)] == 0) continue;
