@@ -13,6 +13,7 @@
 #include "tests/c_interface/cross_entropy.hpp"
 #include "tests/c_interface/elements.hpp"
 #include "tests/c_interface/embeddings.hpp"
+#include "tests/c_interface/pairs.hpp"
 #ifdef CULOSS_TESTS_WITH_CUDA
 #include "tests/harness/blas.hpp"
 #include "tests/harness/cuda.hpp"
@@ -38,6 +39,13 @@ TEST_P(c_interface, elements) {
 TEST_P(c_interface, embeddings) {
   place p(GetParam());
   for_types(GetParam(), [&]<class T>(bool each) { call_embeddings<T>(p, each); });
+}
+TEST_P(c_interface, pairs) {
+  place p(GetParam());
+  for_types(GetParam(), [&]<class T>(bool each) {
+    call_embedding_pairs<T>(p, each);
+    call_triplet<T>(p, each);
+  });
 }
 CULOSS_ON_EACH_SPACE(c_interface);
 
@@ -65,6 +73,8 @@ TEST(c_interface_tests, leave_out_no_function_and_no_option) {
   call_all_cross_entropies<float>(p, true);
   call_elements<float>(p, true);
   call_embeddings<float>(p, true);
+  call_embedding_pairs<float>(p, true);
+  call_triplet<float>(p, true);
 
   const std::string text = headers();
   for (const c_loss* f = c_losses; f->name != nullptr; ++f) {

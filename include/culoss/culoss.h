@@ -31,4 +31,5 @@
 #include <culoss/c/cross_entropy.h>
 #include <culoss/c/elements.h>
 #include <culoss/c/embeddings.h>
+#include <culoss/c/pairs.h>
 #include <culoss/c/rows.h>

@@ -8,6 +8,8 @@ ROWS = 'host/c_interface_rows.cpp'
 CE = 'host/c_interface_cross_entropy.cpp'
 ELEMENTS = 'host/c_interface_elements.cpp'
 EMBEDDINGS = 'host/c_interface_embeddings.cpp'
+PAIRS = 'host/c_interface_pairs.cpp'
+DIVERGENCE = 'host/c_interface_divergence.cpp'
 
 MUTANTS = [
     Mutant('c-row-weights-dropped', READER, 'the weights of rows do not arrive',
@@ -129,4 +131,22 @@ MUTANTS = [
   f("correct_texts", c.correct_images, o.correct_texts);'''),
     Mutant('c-best-for-least', EMBEDDINGS, 'the best workspace is given as the least',
            '  w.least = s.least;\n', '  w.least = s.best;\n', on_device=True),
+    Mutant('c-kl-inputs-swapped', DIVERGENCE, 'what p and q are given as is swapped',
+           '''  CULOSS_FIELD(p_input);
+  CULOSS_FIELD(q_input);''',
+           '''  f("p_input", c.q_input, o.p_input);
+  f("q_input", c.p_input, o.q_input);'''),
+    Mutant('c-distillation-labels-dropped', DIVERGENCE, 'labels of distillation do not arrive',
+           '  CULOSS_FIELD(labels);\n', ''),
+    Mutant('c-teacher-is-student', DIVERGENCE, 'student and teacher are swapped',
+           'distillation(where, x, y, out, how)', 'distillation(where, y, x, out, how)'),
+    Mutant('c-factor-dropped', PAIRS, 'the factor of contrastive does not arrive',
+           '  CULOSS_FIELD(factor);\n', ''),
+    Mutant('c-swap-is-soft-margin', PAIRS, 'swap and soft margin are swapped',
+           '''  CULOSS_FIELD(swap);
+  CULOSS_FIELD(soft_margin);''',
+           '''  f("swap", c.soft_margin, o.swap);
+  f("soft_margin", c.swap, o.soft_margin);'''),
+    Mutant('c-negatives-for-positives', PAIRS, 'positives and negatives are swapped',
+           'triplet(where, a, p, n, out, how)', 'triplet(where, a, n, p, out, how)'),
 ]

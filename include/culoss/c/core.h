@@ -189,6 +189,14 @@ enum {
   CULOSS_PLAN_AUTOMATIC = 4
 };
 
+// Of embeddings.
+typedef int32_t culoss_triplet_distance;
+enum {
+  CULOSS_DISTANCE_EUCLIDEAN = 0,
+  CULOSS_DISTANCE_SQUARED_EUCLIDEAN = 1,
+  CULOSS_DISTANCE_COSINE = 2
+};
+
 // What a call on CULOSS_CUDA can use: fewer bytes than `least` is CULOSS_WORKSPACE_TOO_SMALL, more
 // than `best` buys nothing. What a loss does not have (plans of the losses over similarities, rows
 // at a time of linear_cross_entropy) is 0. All of it is 0 in a build without CUDA.
