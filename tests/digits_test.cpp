@@ -126,17 +126,11 @@ struct training {
 
     const cross_entropy_case loss(plain_cross_entropy());
     const execution how{.where = where};
-    problem p{.type = element::float32,
-              .rows = static_cast<std::int64_t>(d.rows()),
-              .cols = static_cast<std::int64_t>(kClasses),
-              .x = std::vector<double>(d.rows() * kClasses),
-              .g = {},
-              .labels = d.labels,
-              .class_weights = {},
-              .row_weights = {},
-              .upstream_rows = {},
-              .weights = {},
-              .upstream_elements = {}};
+    problem p;
+    p.rows = static_cast<std::int64_t>(d.rows());
+    p.cols = static_cast<std::int64_t>(kClasses);
+    p.x.resize(d.rows() * kClasses);
+    p.labels = d.labels;
     const std::unique_ptr<invocation> call = loss.prepare(p, how);
     double distance = 0;
     for (int k = 0; k < kSteps; ++k) {
