@@ -5,7 +5,6 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <utility>
 
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/bits.hpp"
@@ -51,7 +50,11 @@ TEST_P(info_nce_edge, agrees_with_the_lesson) {
       const auto rounded = [&](const nlohmann::json& x) {  // as the call takes them
         std::vector<double> values = x.get<std::vector<double>>();
         double sum = 0;
-        for (double& v : values) sum += std::fabs(v - std::exchange(v, round_to(type, v)));
+        for (double& v : values) {
+          const double exact = v;
+          v = round_to(type, v);
+          sum += std::fabs(v - exact);
+        }
         moved = std::max(moved, sum / temperature);
         return values;
       };
