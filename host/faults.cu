@@ -13,7 +13,8 @@ status read_faults(const cuda& where, const fault_record* record, faults* out) n
   detail::device_context context;
   status s = detail::open(kFunction, where, context);
   if (!s.ok()) return s;
-  fault_record copy{};
+  // Of the thread, not of this call: where the wait fails, the copy may still come.
+  thread_local fault_record copy;
   s = checked(kFunction, "cudaMemcpyAsync",
               cudaMemcpyAsync(&copy, record, sizeof copy, cudaMemcpyDeviceToHost, where.stream));
   if (!s.ok()) return s;
