@@ -255,6 +255,7 @@ struct merge {
   void judge(predicate& says) const {
     says.view("shards", shards, access::read);
     says.require(shards.rows > 0, "shards");
+    says.counted(shards.rows);  // the kernels have a limit, the reference none
     says.labels("labels", labels, shards.cols);
     says.require(options.classes > 0, "classes");
     says.require(options.class_offset == 0, "class_offset");
