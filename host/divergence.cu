@@ -1,7 +1,6 @@
 #include "host/divergence.hpp"
 
-#include "host/rows.hpp"
-#include "host/workspace.hpp"
+#include "host/row_memory.hpp"
 #include "kernels/policy/distillation.cuh"
 #include "kernels/policy/entropy.cuh"
 #include "kernels/policy/kl_divergence.cuh"
@@ -11,21 +10,6 @@ namespace {
 
 using namespace detail;
 using kernels::totals;
-
-// What one call keeps between its launches.
-struct temporaries {
-  totals* counted;  // rows that labels do not leave out
-  totals* partials;
-  float* row_loss;  // under mean and sum
-};
-
-std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
-  carver c(base);
-  t.counted = c.take<totals>(1);
-  t.partials = c.take<totals>(partials_of(rows));
-  t.row_loss = c.take<float>(rows);
-  return c.used();
-}
 
 struct every_row {
   __device__ totals operator()(long long) const { return {1.0, 1}; }
@@ -40,11 +24,11 @@ status run(const cuda& where, const device_context& context, Arguments& a, float
     const status s = clear(context, rows_counted, 0, sizeof(std::int64_t));
     return s.ok() ? write_empty_loss(context, loss, options) : s;
   }
-  temporaries t;
+  row_memory t{};
   scratch memory;
-  status s = memory.get(context, where.workspace, carve(nullptr, a.rows, t));
+  status s = memory.get(context, where.workspace, row_memory_bytes(a.rows));
   if (!s.ok()) return s;
-  carve(memory.data(), a.rows, t);
+  t.carve(memory.data(), a.rows);
   const bool none = options.reduction == reduction::none;
   double divisor = static_cast<double>(a.rows);
   bool wanted = true;
@@ -165,8 +149,7 @@ status run_distillation(const cuda& where, const matrix<const T>& student,
 }  // namespace
 
 std::size_t entropy_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  temporaries t;
-  return rows > 0 ? carve(nullptr, rows, t) : 0;
+  return row_memory_bytes(rows);
 }
 
 status entropy(const cuda& where, matrix<const float> input, const entropy_outputs<float>& outputs,
@@ -183,8 +166,7 @@ status entropy(const cuda& where, matrix<const bf16> input, const entropy_output
 }
 
 std::size_t kl_divergence_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  temporaries t;
-  return rows > 0 ? carve(nullptr, rows, t) : 0;
+  return row_memory_bytes(rows);
 }
 
 status kl_divergence(const cuda& where, matrix<const float> p, matrix<const float> q,
@@ -204,8 +186,7 @@ status kl_divergence(const cuda& where, matrix<const bf16> p, matrix<const bf16>
 }
 
 std::size_t distillation_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  temporaries t;
-  return rows > 0 ? carve(nullptr, rows, t) : 0;
+  return row_memory_bytes(rows);
 }
 
 status distillation(const cuda& where, matrix<const float> student, matrix<const float> teacher,

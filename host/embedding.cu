@@ -1,41 +1,12 @@
 #include "host/embedding.hpp"
 
-#include "host/rows.hpp"
-#include "host/workspace.hpp"
+#include "host/row_memory.hpp"
 #include "kernels/policy/embedding.cuh"
 
 namespace culoss {
 namespace {
 
 using namespace detail;
-using kernels::totals;
-
-// What one call keeps between its launches.
-struct temporaries {
-  totals* counted;  // the number of rows that count
-  totals* partials;
-  float* row_loss;  // under mean and sum
-};
-
-std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
-  carver c(base);
-  t.counted = c.take<totals>(1);
-  t.partials = c.take<totals>(partials_of(rows));
-  t.row_loss = c.take<float>(rows);
-  return c.used();
-}
-
-std::size_t workspace_bytes(std::int64_t rows) noexcept {
-  temporaries t;
-  return rows > 0 ? carve(nullptr, rows, t) : 0;
-}
-
-struct pair_losses {
-  const float* losses;  // null: nothing is summed
-  __device__ totals operator()(long long i) const {
-    return {losses != nullptr ? static_cast<double>(losses[i]) : 0.0, 0};
-  }
-};
 
 // A call whose arguments are checked. Without labels all rows count.
 template <class T, class Loss, class Options>
@@ -62,11 +33,11 @@ status run(const cuda& where, const pair_call<T, Loss, Options>& call) noexcept 
     s = write_empty_loss(context, call.scalar_or_rows, call.options);
     return s.ok() ? clear(context, call.rows_counted, 0, sizeof(std::int64_t)) : s;
   }
-  temporaries t;
+  row_memory t{};
   scratch memory;
-  s = memory.get(context, where.workspace, carve(nullptr, rows, t));
+  s = memory.get(context, where.workspace, row_memory_bytes(rows));
   if (!s.ok()) return s;
-  carve(memory.data(), rows, t);
+  t.carve(memory.data(), rows);
 
   const bool none = call.options.reduction == reduction::none;
   kernels::pair_arguments<T, Loss> a{};
@@ -83,7 +54,7 @@ status run(const cuda& where, const pair_call<T, Loss, Options>& call) noexcept 
   a.faults = Loss::kLabels ? where.faults : nullptr;
   if (call.scalar_or_rows != nullptr) a.row_loss = none ? call.scalar_or_rows : t.row_loss;
   if (counts || call.rows_counted != nullptr) {
-    s = launch_total(context, kernels::count_pairs{a.all}, rows, t.partials,
+    s = launch_total(context, kernels::count_rows{a.all, nullptr}, rows, t.partials,
                      kernels::write_count{counts ? t.counted : nullptr,
                                           reinterpret_cast<long long*>(call.rows_counted), nullptr,
                                           a.all, a.rows});
@@ -92,11 +63,11 @@ status run(const cuda& where, const pair_call<T, Loss, Options>& call) noexcept 
   for (const auto& out : a.out) wanted = wanted || out.data != nullptr;
   if (s.ok() && wanted) s = launch_rows<kernels::embedding_pair_policy<T, Loss>>(context, a);
   float* const loss = none ? nullptr : call.scalar_or_rows;
-  if (s.ok() && (loss != nullptr || a.faults != nullptr)) {
-    // With nothing to sum one item will do: the record alone is looked at.
-    s = launch_total(context, pair_losses{loss != nullptr ? a.row_loss : nullptr},
-                     loss != nullptr ? rows : 1, t.partials,
-                     kernels::write_pair_loss{loss, a.scale.by, a.faults, a.all, a.rows});
+  const kernels::write_pair_loss done{loss, a.scale.by, a.faults, a.all, a.rows};
+  if (s.ok() && loss != nullptr) {
+    s = launch_total(context, kernels::sum_losses{a.row_loss}, rows, t.partials, done);
+  } else if (s.ok() && a.faults != nullptr) {
+    s = launch_total(context, kernels::no_item{}, 1, t.partials, done);
   }
   return s.ok() ? memory.release(context) : s;
 }
@@ -169,13 +140,13 @@ status run_triplet(const cuda& where, const matrix<const T>& a, const matrix<con
 }  // namespace
 
 std::size_t cosine_embedding_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  return workspace_bytes(rows);
+  return row_memory_bytes(rows);
 }
 std::size_t contrastive_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  return workspace_bytes(rows);
+  return row_memory_bytes(rows);
 }
 std::size_t triplet_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  return workspace_bytes(rows);
+  return row_memory_bytes(rows);
 }
 
 status cosine_embedding(const cuda& where, matrix<const float> x1, matrix<const float> x2,

@@ -1,8 +1,7 @@
 #include "host/margin.hpp"
 
 #include "host/elements.hpp"
-#include "host/rows.hpp"
-#include "host/workspace.hpp"
+#include "host/row_memory.hpp"
 #include "kernels/policy/margin.cuh"
 #include "kernels/policy/multi_class_hinge.cuh"
 
@@ -21,21 +20,6 @@ status run(const cuda& where, const char* function, const detail::element_views<
   return s.ok() ? detail::run_elements(where, function, e, formula_of(options), options) : s;
 }
 
-// What one call on rows keeps between its launches.
-struct temporaries {
-  kernels::totals* counted;
-  kernels::totals* partials;
-  float* row_loss;  // under mean and sum
-};
-
-std::size_t carve(void* base, std::int64_t rows, temporaries& t) noexcept {
-  detail::carver c(base);
-  t.counted = c.take<kernels::totals>(1);
-  t.partials = c.take<kernels::totals>(detail::partials_of(rows));
-  t.row_loss = c.take<float>(rows);
-  return c.used();
-}
-
 template <class T>
 status run(const cuda& where, const matrix<const T>& scores, const label_view& labels,
            const multi_class_hinge_outputs<T>& out,
@@ -50,11 +34,11 @@ status run(const cuda& where, const matrix<const T>& scores, const label_view& l
     s = write_empty_loss(context, out.loss.data, options);
     return s.ok() ? clear(context, out.rows_counted.data, 0, sizeof(std::int64_t)) : s;
   }
-  temporaries t;
+  row_memory t{};
   scratch memory;
-  s = memory.get(context, where.workspace, carve(nullptr, scores.rows, t));
+  s = memory.get(context, where.workspace, row_memory_bytes(scores.rows));
   if (!s.ok()) return s;
-  carve(memory.data(), scores.rows, t);
+  t.carve(memory.data(), scores.rows);
 
   const bool none = options.reduction == reduction::none;
   kernels::multi_class_hinge_arguments<T> a{};
@@ -155,8 +139,7 @@ status soft_margin(const cuda& where, matrix<const bf16> scores, label_view labe
 }
 
 std::size_t multi_class_hinge_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  temporaries t;
-  return rows > 0 ? carve(nullptr, rows, t) : 0;
+  return detail::row_memory_bytes(rows);
 }
 
 status multi_class_hinge(const cuda& where, matrix<const float> scores, label_view labels,

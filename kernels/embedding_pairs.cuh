@@ -49,14 +49,6 @@ struct pair_labels : labels {
   }
 };
 
-struct count_pairs {
-  pair_labels all;
-  __device__ totals operator()(long long row) const {
-    const bool ignored = all.kind(all[row]) == label_kind::ignored;
-    return {ignored ? 0.0 : 1.0, ignored ? 0 : 1};
-  }
-};
-
 // The last launch of a call with such labels.
 struct write_pair_loss {
   float* loss;  // null: not wanted
@@ -67,11 +59,7 @@ struct write_pair_loss {
 
   __device__ void operator()(const totals& t) const {
     if (loss != nullptr) *loss = by.loss(t.sum);
-    if (faults == nullptr || faults->inverted_first_row == 0) return;
-    const auto row = static_cast<long long>(~faults->inverted_first_row);
-    if (row < 0 || row >= rows) return;  // nor is a record trusted that was never cleared
-    const long long label = all[row];
-    if (all.kind(label) == label_kind::bad) faults->label = label;
+    report_first_label(faults, all, rows);
   }
 };
 

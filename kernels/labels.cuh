@@ -39,7 +39,8 @@ __device__ inline void report_bad_label(fault_record* record, long long row) {
 
 // After all rows: which label stood in the smallest bad row. A record that holds a smaller row from
 // an earlier call keeps that row's label.
-__device__ inline void report_first_label(fault_record* record, const labels& all, long long rows) {
+template <class Labels>
+__device__ void report_first_label(fault_record* record, const Labels& all, long long rows) {
   if (record == nullptr || record->inverted_first_row == 0) return;
   const auto row = static_cast<long long>(~record->inverted_first_row);
   if (row < 0 || row >= rows) return;  // nor is a record trusted that was never cleared

@@ -46,10 +46,10 @@ MUTANTS = [
            'kind == label_kind::ignored || a.scale.off() ? 0.0f', 'kind == label_kind::ignored ? 0.0f'),
     Mutant('pair-label-in-32-bits', PAIRS, 'labels are compared by their low halves',
            'label == 1 || label == unlike', 'static_cast<int>(label) == 1 || label == unlike'),
-    Mutant('pair-ignored-rows-count', PAIRS, 'ignored rows are part of the divisor',
-           'return {ignored ? 0.0 : 1.0, ignored ? 0 : 1};', 'return {1.0, ignored ? 0 : 1};'),
+    Mutant('pair-ignored-is-bad', PAIRS, 'an ignored pair is one of no kind',
+           'return label == ignore_index ? label_kind::ignored : k;', 'return k;'),
     Mutant('pair-first-label-untold', PAIRS, 'the record is not told the first bad label',
-           'if (all.kind(label) == label_kind::bad) faults->label = label;', '(void)label;'),
+           '    report_first_label(faults, all, rows);\n', ''),
 
     # The losses.
     Mutant('cosine-margin-forgotten', POLICY, 'unlike pairs lose their whole cosine',
