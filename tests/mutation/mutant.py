@@ -2,6 +2,8 @@
 
 import dataclasses
 import fnmatch
+import functools
+import pathlib
 
 # Where a bug of a file is most likely to be found; the whole suite comes after. A name is that of a
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch",
@@ -90,7 +92,7 @@ LIKELY_KILLERS = [
 ]
 
 # The source that a bug of a header is first planted in alone, and there only in what is for float:
-# it compiles fast, and takes most of what the header has.
+# it compiles fast, and takes most of what the header has. A policy's own is the one that includes it.
 FIRST_SOURCES = [
     ('kernels/min*', 'host/mined_triplet.cu'),
     ('kernels/batch_all*', 'host/mined_triplet.cu'),
@@ -101,22 +103,9 @@ FIRST_SOURCES = [
     ('kernels/similarity_positives.cuh', 'host/self_similarity.cu'),
     ('host/labeled_rows.cu', 'host/labeled_rows.cu'),
     ('kernels/policy/cross_entropy.cuh', 'host/labeled_rows.cu'),
-    ('kernels/policy/cross_entropy_targets.cuh', 'host/cross_entropy_targets.cu'),
-    ('kernels/policy/softmax*', 'host/softmax.cu'),
-    ('kernels/policy/entropy.cuh', 'host/divergence.cu'),
-    ('kernels/policy/kl_divergence.cuh', 'host/divergence.cu'),
-    ('kernels/policy/distillation.cuh', 'host/divergence.cu'),
-    ('kernels/policy/multi_class_hinge.cuh', 'host/margin.cu'),
     ('kernels/embedding_pairs.cuh', 'host/embedding.cu'),
-    ('kernels/policy/embedding.cuh', 'host/embedding.cu'),
     ('host/embedding.cu', 'host/embedding.cu'),
-    ('kernels/policy/nll.cuh', 'host/nll.cu'),
-    ('kernels/policy/smooth_labels.cuh', 'host/nll.cu'),
-    ('kernels/policy/sigmoid_focal.cuh', 'host/sigmoid_focal.cu'),
     ('kernels/policy/element_loss.cuh', 'host/regression.cu'),
-    ('kernels/policy/residual.cuh', 'host/regression.cu'),
-    ('kernels/policy/binary.cuh', 'host/binary.cu'),
-    ('kernels/policy/margin.cuh', 'host/margin.cu'),
     ('host/regression.cu', 'host/regression.cu'),
     ('host/binary.cu', 'host/binary.cu'),
     ('host/margin.cu', 'host/margin.cu'),
@@ -201,6 +190,15 @@ ON_THE_CPU = ['host/c_interface*', 'host/reference/*', 'host/validate.*', 'host/
               'host/divergence.hpp', 'host/embedding.hpp']
 
 
+@functools.cache
+def source_with(policy):
+    """The source that includes a policy; None if there is none, or more than one."""
+    line = f'#include "{policy}"'
+    host = pathlib.Path(__file__).resolve().parents[2] / 'host'
+    users = [p.name for p in host.glob('*.cu') if line in p.read_text()]
+    return f'host/{users[0]}' if len(users) == 1 else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Mutant:
     name: str
@@ -224,7 +222,7 @@ class Mutant:
         if self.build == 'cpu':
             return None
         of_file = [source for p, source in FIRST_SOURCES if fnmatch.fnmatch(self.file, p)]
-        return self.first or next(iter(of_file), None)
+        return self.first or next(iter(of_file), None) or source_with(self.file)
 
     def concerned(self, source):
         """The environment that chooses those tests of a test file that can see a bug in a source."""
