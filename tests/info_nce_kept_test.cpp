@@ -5,7 +5,6 @@
 
 #include "tests/cases/similarity_check.hpp"
 #include "tests/harness/bits.hpp"
-#include "tests/harness/cuda.hpp"
 #include "tests/harness/pairwise.hpp"
 
 namespace culoss_test {
