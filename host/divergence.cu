@@ -1,6 +1,6 @@
 #include "host/divergence.hpp"
 
-#include "host/row_memory.hpp"
+#include "host/row_call.hpp"
 #include "kernels/policy/distillation.cuh"
 #include "kernels/policy/entropy.cuh"
 #include "kernels/policy/kl_divergence.cuh"
@@ -9,61 +9,6 @@ namespace culoss {
 namespace {
 
 using namespace detail;
-using kernels::totals;
-
-struct every_row {
-  __device__ totals operator()(long long) const { return {1.0, 1}; }
-};
-
-// A call whose arguments are checked and stand in `a`: the divisor, the rows, the scalar loss.
-template <class Arguments, class Options, class Rows>
-status run(const cuda& where, const device_context& context, Arguments& a, float* loss,
-           const Options& options, const Rows& launch_them,
-           std::int64_t* rows_counted = nullptr) noexcept {
-  if (a.rows == 0) {
-    const status s = clear(context, rows_counted, 0, sizeof(std::int64_t));
-    return s.ok() ? write_empty_loss(context, loss, options) : s;
-  }
-  row_memory t{};
-  scratch memory;
-  status s = memory.get(context, where.workspace, row_memory_bytes(a.rows));
-  if (!s.ok()) return s;
-  t.carve(memory.data(), a.rows);
-  const bool none = options.reduction == reduction::none;
-  double divisor = static_cast<double>(a.rows);
-  bool wanted = true;
-  if constexpr (requires { options.mean_elements; }) {
-    if (options.mean_elements) divisor *= static_cast<double>(a.cols);
-    a.scale = scale_of(options, divisor);
-  } else {
-    const bool labeled = a.all.data != nullptr, counts = labeled && counts_divisor(options);
-    a.scale = scale_of(options, divisor, counts ? t.counted : nullptr);
-    const kernels::write_count done{counts ? t.counted : nullptr,
-                                    reinterpret_cast<long long*>(rows_counted), nullptr, a.all,
-                                    a.rows};
-    if (counts || (labeled && rows_counted != nullptr)) {
-      s = launch_total(context, kernels::count_rows{a.all, nullptr}, a.rows, t.partials, done);
-    } else if (rows_counted != nullptr) {
-      s = launch_total(context, every_row{}, a.rows, t.partials, done);
-    }
-    if (!labeled) a.faults = nullptr;
-    wanted = loss != nullptr || a.out[0].data != nullptr || a.out[1].data != nullptr ||
-             a.faults != nullptr;
-  }
-  if (loss != nullptr) a.row_loss = none ? loss : t.row_loss;
-  if (s.ok() && wanted) s = launch_them(a);
-  if (s.ok() && !none && loss != nullptr) {
-    s = launch_total(context, kernels::sum_losses{a.row_loss}, a.rows, t.partials,
-                     kernels::write_loss{loss, a.scale.by});
-  }
-  if constexpr (requires { a.faults; }) {
-    if (s.ok() && a.faults != nullptr) {
-      s = launch_total(context, kernels::no_item{}, 1, t.partials,
-                       kernels::write_labeled_loss{nullptr, nullptr, {}, a.faults, a.all, a.rows});
-    }
-  }
-  return s.ok() ? memory.release(context) : s;
-}
 
 template <class T>
 status run_entropy(const cuda& where, const matrix<const T>& input, const entropy_outputs<T>& out,
@@ -79,11 +24,12 @@ status run_entropy(const cuda& where, const matrix<const T>& input, const entrop
   a.rows = input.rows;
   a.cols = input.cols;
   a.temperature = argument(options.temperature);
-  return run(where, context, a, out.loss.data, options, [&](const auto& rows) noexcept {
-    return options.input == entropy_input::logits
-               ? launch_rows<kernels::entropy_of_logits_policy<T>>(context, rows)
-               : launch_rows<kernels::entropy_of_probabilities_policy<T>>(context, rows);
-  });
+  return run_rows(
+      where, context, a, out.loss.data, nullptr, options, [&](const auto& rows) noexcept {
+        return options.input == entropy_input::logits
+                   ? launch_rows<kernels::entropy_of_logits_policy<T>>(context, rows)
+                   : launch_rows<kernels::entropy_of_probabilities_policy<T>>(context, rows);
+      });
 }
 
 template <class T>
@@ -106,9 +52,10 @@ status run_kl_divergence(const cuda& where, const matrix<const T>& p, const matr
   a.cols = p.cols;
   a.logarithms[of_p] = options.p_input == kl_input::log_probabilities;
   a.logarithms[of_q] = options.q_input == kl_input::log_probabilities;
-  return run(where, context, a, out.loss.data, options, [&](const auto& rows) noexcept {
-    return launch_rows<kernels::kl_divergence_policy<T>>(context, rows);
-  });
+  return run_rows(where, context, a, out.loss.data, nullptr, options,
+                  [&](const auto& rows) noexcept {
+                    return launch_rows<kernels::kl_divergence_policy<T>>(context, rows);
+                  });
 }
 
 template <class T>
@@ -135,15 +82,13 @@ status run_distillation(const cuda& where, const matrix<const T>& student,
   a.temperature_squared = options.temperature_squared;
   a.temperature = argument(options.temperature);
   a.all = labels_of(options.labels, options.ignore_index, student.cols, options.ignore_index);
-  a.faults = where.faults;
-  return run(
-      where, context, a, out.loss.data, options,
-      [&](const auto& rows) noexcept {
-        return mixture ? launch_rows<kernels::distillation_policy<T, true>>(context, rows)
-                       : launch_rows<kernels::distillation_policy<T, false>,
-                                     kernels::wide_distillation_policy<T>>(context, rows);
-      },
-      out.rows_counted.data);
+  return run_rows(where, context, a, out.loss.data, out.rows_counted.data, options,
+                  [&](const auto& rows) noexcept {
+                    return mixture
+                               ? launch_rows<kernels::distillation_policy<T, true>>(context, rows)
+                               : launch_rows<kernels::distillation_policy<T, false>,
+                                             kernels::wide_distillation_policy<T>>(context, rows);
+                  });
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "host/embedding.hpp"
 
-#include "host/row_memory.hpp"
+#include "host/row_call.hpp"
 #include "kernels/policy/embedding.cuh"
 
 namespace culoss {
@@ -28,48 +28,19 @@ status run(const cuda& where, const pair_call<T, Loss, Options>& call) noexcept 
   status s = open(call.function, where, context);
   if (s.ok()) s = check_width(context, call.width, call.in[0].cols);
   if (!s.ok()) return s;
-  const std::int64_t rows = call.in[0].rows;
-  if (rows == 0) {
-    s = write_empty_loss(context, call.scalar_or_rows, call.options);
-    return s.ok() ? clear(context, call.rows_counted, 0, sizeof(std::int64_t)) : s;
-  }
-  row_memory t{};
-  scratch memory;
-  s = memory.get(context, where.workspace, row_memory_bytes(rows));
-  if (!s.ok()) return s;
-  t.carve(memory.data(), rows);
-
-  const bool none = call.options.reduction == reduction::none;
   kernels::pair_arguments<T, Loss> a{};
   for (int i = 0; i < Loss::kVectors; ++i) {
     a.in[i] = stream_of(call.in[i]);
     a.out[i] = target_of(call.out[i]);
   }
-  a.rows = rows;
+  a.rows = call.in[0].rows;
   a.cols = call.in[0].cols;
   a.loss = call.loss;
   a.all = call.all;
-  const bool counts = Loss::kLabels && counts_divisor(call.options);
-  a.scale = scale_of(call.options, static_cast<double>(rows), counts ? t.counted : nullptr);
-  a.faults = Loss::kLabels ? where.faults : nullptr;
-  if (call.scalar_or_rows != nullptr) a.row_loss = none ? call.scalar_or_rows : t.row_loss;
-  if (counts || call.rows_counted != nullptr) {
-    s = launch_total(context, kernels::count_rows{a.all, nullptr}, rows, t.partials,
-                     kernels::write_count{counts ? t.counted : nullptr,
-                                          reinterpret_cast<long long*>(call.rows_counted), nullptr,
-                                          a.all, a.rows});
-  }
-  bool wanted = a.row_loss != nullptr || a.faults != nullptr;
-  for (const auto& out : a.out) wanted = wanted || out.data != nullptr;
-  if (s.ok() && wanted) s = launch_rows<kernels::embedding_pair_policy<T, Loss>>(context, a);
-  float* const loss = none ? nullptr : call.scalar_or_rows;
-  const kernels::write_pair_loss done{loss, a.scale.by, a.faults, a.all, a.rows};
-  if (s.ok() && loss != nullptr) {
-    s = launch_total(context, kernels::sum_losses{a.row_loss}, rows, t.partials, done);
-  } else if (s.ok() && a.faults != nullptr) {
-    s = launch_total(context, kernels::no_item{}, 1, t.partials, done);
-  }
-  return s.ok() ? memory.release(context) : s;
+  return run_rows(where, context, a, call.scalar_or_rows, call.rows_counted, call.options,
+                  [&](const auto& pairs) noexcept {
+                    return launch_rows<kernels::embedding_pair_policy<T, Loss>>(context, pairs);
+                  });
 }
 
 kernels::pair_labels labels_of_pairs(const label_view& labels, std::int64_t ignore_index,

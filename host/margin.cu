@@ -1,7 +1,7 @@
 #include "host/margin.hpp"
 
 #include "host/elements.hpp"
-#include "host/row_memory.hpp"
+#include "host/row_call.hpp"
 #include "kernels/policy/margin.cuh"
 #include "kernels/policy/multi_class_hinge.cuh"
 
@@ -30,17 +30,6 @@ status run(const cuda& where, const matrix<const T>& scores, const label_view& l
   if (s.ok()) s = open("multi_class_hinge", where, context);
   if (s.ok()) s = check_width(context, "scores.cols", scores.cols);
   if (!s.ok()) return s;
-  if (scores.rows == 0) {
-    s = write_empty_loss(context, out.loss.data, options);
-    return s.ok() ? clear(context, out.rows_counted.data, 0, sizeof(std::int64_t)) : s;
-  }
-  row_memory t{};
-  scratch memory;
-  s = memory.get(context, where.workspace, row_memory_bytes(scores.rows));
-  if (!s.ok()) return s;
-  t.carve(memory.data(), scores.rows);
-
-  const bool none = options.reduction == reduction::none;
   kernels::multi_class_hinge_arguments<T> a{};
   a.in[0] = stream_of(scores);
   a.out[0] = target_of(out.grad_scores);
@@ -51,27 +40,11 @@ status run(const cuda& where, const matrix<const T>& scores, const label_view& l
   a.margin = options.margin;
   a.squared = options.power == 2;
   a.largest = options.form == hinge_form::max;
-  a.scale = scale_of(options, 0.0, t.counted);
-  if (!out.loss.empty()) a.row_loss = none ? out.loss.data : t.row_loss;
-  a.faults = where.faults;
-  if (counts_divisor(options) || !out.rows_counted.empty()) {
-    s = launch_total(context, kernels::count_rows{a.all, nullptr}, a.rows, t.partials,
-                     kernels::write_count{counts_divisor(options) ? t.counted : nullptr,
-                                          reinterpret_cast<long long*>(out.rows_counted.data),
-                                          nullptr, a.all, a.rows});
-  }
-  if (s.ok() && (a.row_loss != nullptr || a.out[0].data != nullptr || a.faults != nullptr)) {
-    s = launch_rows<kernels::multi_class_hinge_policy<T>,
-                    kernels::wide_multi_class_hinge_policy<T>>(context, a);
-  }
-  const kernels::write_labeled_loss done{
-      none ? nullptr : out.loss.data, nullptr, a.scale.by, a.faults, a.all, a.rows};
-  if (s.ok() && !none && a.row_loss != nullptr) {
-    s = launch_total(context, kernels::sum_losses{a.row_loss}, a.rows, t.partials, done);
-  } else if (s.ok() && a.faults != nullptr) {
-    s = launch_total(context, kernels::no_item{}, 1, t.partials, done);
-  }
-  return s.ok() ? memory.release(context) : s;
+  return run_rows(where, context, a, out.loss.data, out.rows_counted.data, options,
+                  [&](const auto& rows) noexcept {
+                    return launch_rows<kernels::multi_class_hinge_policy<T>,
+                                       kernels::wide_multi_class_hinge_policy<T>>(context, rows);
+                  });
 }
 
 }  // namespace

@@ -49,20 +49,6 @@ struct pair_labels : labels {
   }
 };
 
-// The last launch of a call with such labels.
-struct write_pair_loss {
-  float* loss;  // null: not wanted
-  divisor by;
-  fault_record* faults;
-  pair_labels all;
-  long long rows;
-
-  __device__ void operator()(const totals& t) const {
-    if (loss != nullptr) *loss = by.loss(t.sum);
-    report_first_label(faults, all, rows);
-  }
-};
-
 template <class T, class Loss>
 struct pair_arguments {
   stream<T> in[Loss::kVectors];

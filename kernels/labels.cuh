@@ -48,13 +48,14 @@ __device__ void report_first_label(fault_record* record, const Labels& all, long
   if (all.kind(label) == label_kind::bad) record->label = label;
 }
 
-// What a row adds to the divisor of a mean: its class's weight; 1 without weights or for a bad
-// label.
+// What a row adds to the divisor of a mean: its class's weight; 1 without weights, without labels or
+// for a bad one.
 struct count_rows {
   labels all;
   const float* class_weights;
 
   __device__ totals operator()(long long row) const {
+    if (all.data == nullptr) return {1.0, 1};
     const long long label = all[row];
     const label_kind kind = all.kind(label);
     const bool weighted = kind == label_kind::counts && class_weights != nullptr;
@@ -81,12 +82,13 @@ struct write_count {
 };
 
 // The last launch of a call with labels.
-struct write_labeled_loss {
+template <class Labels>
+struct write_loss_of {
   float* loss;         // null: not wanted
   long long* correct;  // likewise
   divisor by;
   fault_record* faults;
-  labels all;
+  Labels all;
   long long rows;
 
   __device__ void operator()(const totals& t) const {
@@ -95,5 +97,6 @@ struct write_labeled_loss {
     report_first_label(faults, all, rows);
   }
 };
+using write_labeled_loss = write_loss_of<labels>;
 
 }  // namespace culoss::kernels

@@ -48,8 +48,10 @@ MUTANTS = [
            'label == 1 || label == unlike', 'static_cast<int>(label) == 1 || label == unlike'),
     Mutant('pair-ignored-is-bad', PAIRS, 'an ignored pair is one of no kind',
            'return label == ignore_index ? label_kind::ignored : k;', 'return k;'),
-    Mutant('pair-first-label-untold', PAIRS, 'the record is not told the first bad label',
-           '    report_first_label(faults, all, rows);\n', ''),
+    Mutant('pair-first-label-untold', 'kernels/labels.cuh',
+           'the record is not told the first bad label',
+           '= t.count;\n    report_first_label(faults, all, rows);\n  }\n};\nusing',
+           '= t.count;\n  }\n};\nusing', 'embedding faults', first='host/embedding.cu'),
 
     # The losses.
     Mutant('cosine-margin-forgotten', POLICY, 'unlike pairs lose their whole cosine',
@@ -72,8 +74,6 @@ MUTANTS = [
            'return distance == 0.0 ? 0.0 : 1.0 / distance;', 'return 1.0 / distance;'),
 
     # The calls.
-    Mutant('pair-mean-of-all-rows', CUDA, 'the mean divides by ignored rows, too',
-           'counts ? t.counted : nullptr);\n  a.faults', 'nullptr);\n  a.faults'),
     Mutant('pair-labels-of-the-other', CUDA, 'cosine_embedding takes 0 for -1',
            'labels_of_pairs(labels, options.ignore_index, -1)',
            'labels_of_pairs(labels, options.ignore_index, 0)'),

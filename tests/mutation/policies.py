@@ -6,6 +6,7 @@ CE = 'kernels/policy/cross_entropy.cuh'
 TARGETS = 'kernels/policy/cross_entropy_targets.cuh'
 EXTRAS = 'kernels/row_extras.cuh'
 ENTROPY = 'kernels/policy/entropy.cuh'
+ROW_CALL = 'host/row_call.hpp'
 KL = 'kernels/policy/kl_divergence.cuh'
 DISTILLATION = 'kernels/policy/distillation.cuh'
 MULTI_CLASS = 'kernels/policy/multi_class_hinge.cuh'
@@ -302,9 +303,9 @@ MUTANTS = [
     Mutant('distillation-reverse', 'host/divergence.cu', 'reverse is forward',
            'const int of_teacher = share == 1.0f ? 1 : 0,', 'const int of_teacher = 0,',
            'accuracy'),
-    Mutant('distillation-mean-of-all', 'host/divergence.cu', 'ignored rows are in the divisor',
+    Mutant('distillation-mean-of-all', ROW_CALL, 'ignored rows are in the divisor',
            'scale_of(options, divisor, counts ? t.counted : nullptr);',
-           'scale_of(options, divisor, nullptr);', 'accuracy'),
+           'scale_of(options, divisor, nullptr);', 'accuracy', first='host/divergence.cu'),
 
     # Multi-class hinge.
     Mutant('multi-class-own-score', MULTI_CLASS, 'the label is compared with itself',
