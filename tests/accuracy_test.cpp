@@ -13,7 +13,7 @@ namespace {
 class accuracy : public on_each_space {
  protected:
   std::span<const element> elements() const {
-    return GetParam() == space::cpu ? std::span<const element>(kHostElements) : kDeviceElements;
+    return GetParam() == space::cpu ? std::span<const element>(kHostElements) : device_elements();
   }
 };
 

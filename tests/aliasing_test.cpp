@@ -33,7 +33,7 @@ class aliasing : public on_each_space {
 
 TEST_P(aliasing, holds_for_every_choice_of_options) {
   for (const auto& c : all_cases()) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const problem p = c->make({.type = type, .rows = 5, .cols = 131, .seed = 11});
       check(*c, p, {.where = GetParam(), .offset = 1, .padding = 2});
     }
@@ -42,7 +42,7 @@ TEST_P(aliasing, holds_for_every_choice_of_options) {
 
 TEST_P(aliasing, holds_for_every_kernel_and_alignment) {
   for (const auto& c : plain_cases()) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : width_of_each_plan(type)) {
         if (cols > 20000 && (reduced_run() || type == element::bfloat16)) continue;
         for (const auto& [offset, padding] :
@@ -59,7 +59,7 @@ TEST_P(aliasing, holds_for_every_kernel_and_alignment) {
 // Rows that the kernels do not read, but still write: ignored ones, and those with a bad label.
 TEST_P(aliasing, holds_for_rows_that_are_skipped) {
   const cross_entropy_case c(plain_cross_entropy());
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : {7, 301, 2001}) {
       problem p = c.make({.type = type, .rows = 4, .cols = cols, .seed = 13});
       p.labels = {-100, 3, cols, 0};

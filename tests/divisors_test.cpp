@@ -270,7 +270,7 @@ TEST_P(divisors, weights_of_zero_switch_an_infinite_loss_off) {
 // Ties: the lowest index; NaN is the largest of all; an ignored row has none.
 TEST_P(divisors, of_accuracy) {
   const cross_entropy_choice choice = plain_cross_entropy();
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : {3, 70, 400, 2100, 5000}) {
       problem p = cross_entropy_case(choice).make({.type = type, .rows = 7, .cols = cols});
       std::fill(p.x.begin(), p.x.end(), -1.0);

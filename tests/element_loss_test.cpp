@@ -179,20 +179,20 @@ class element_losses : public on_each_space {
 
 TEST_P(element_losses, of_regression_at_kinks_and_infinity) {
   for (const point& at : regression_points()) {
-    for (const element type : kDeviceElements) check(at, type, GetParam());
+    for (const element type : device_elements()) check(at, type, GetParam());
   }
 }
 
 TEST_P(element_losses, of_binary_cross_entropy_at_the_ends) {
   for (point at : binary_points()) {
     at.loss = static_cast<double>(static_cast<float>(at.loss));
-    for (const element type : kDeviceElements) check(at, type, GetParam());
+    for (const element type : device_elements()) check(at, type, GetParam());
   }
 }
 
 TEST_P(element_losses, of_margins_at_kinks_and_infinity) {
   for (const point& at : margin_points()) {
-    for (const element type : kDeviceElements) check(at, type, GetParam());
+    for (const element type : device_elements()) check(at, type, GetParam());
   }
 }
 

@@ -171,7 +171,7 @@ TEST_P(embedding, counts_and_sums_many_rows) {
 
 // A zero vector has cosine 0 with all others and no gradient; a distance of 0 has none either.
 TEST_P(embedding, of_zero_vectors_and_distances) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : widths()) {
       embedding_choice choice = of_rows(embedding_choice(cosine_embedding));
       choice.margin = -0.5f;

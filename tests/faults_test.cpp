@@ -49,7 +49,7 @@ TEST_P(faults, are_reported_and_stay_in_their_row) {
     return c;
   }());
   const cross_entropy_case wide_labels(of_rows());
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : width_of_each_plan(type)) {
       if (cols > 5000 || (cols > 1000 && reduced_run())) continue;
       for (const std::int64_t bad :

@@ -130,7 +130,7 @@ TEST_P(info_nce_accuracy, holds_for_every_choice_of_options) {
     if (outputs == no_loss) c.loss = c.counts = c.scale_gradient = false;
     const bool negatives = o[kVariant] == keys_and_negatives || o[kVariant] == negatives_alone;
     const bool square = o[kVariant] == variant::square || c.symmetric;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       ++seed;
       c.wide = seed % 2 == 0;
       c.accumulate = (c.wide || type == element::float32) && seed % 3 == 0;

@@ -43,7 +43,7 @@ TEST_P(info_nce_edge, agrees_with_the_lesson) {
   for (const auto& example : lesson["cases"]) {
     if (example["loss"] != "info_nce") continue;
     ++found;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const auto& inputs = example["inputs"];
       const double temperature = example["options"]["temperature"];
       double moved = 0;
@@ -84,7 +84,7 @@ TEST_P(info_nce_edge, agrees_with_the_lesson) {
 // All keys equal: log M for every row; softmax and one-hot differ, but along one vector alone.
 TEST_P(info_nce_edge, equal_keys_give_log_m_and_no_gradient_of_the_query) {
   for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const std::vector<double> ones(8 * 50, 1.0);
       const similarity_numbers p = numbers_of(type, 8, ones, ones, std::log(10.0));
       const results r = run_here(of_each_row(symmetric), p);
@@ -120,7 +120,7 @@ TEST_P(info_nce_edge, a_margin_has_a_closed_form_and_changes_no_count) {
   for (const bool symmetric : {false, true}) {
     for (const bool normalize : {false, true}) {
       for (const float margin : {-0.5f, 0.25f, 6.0f}) {
-        for (const element type : kDeviceElements) {
+        for (const element type : device_elements()) {
           const std::vector<double> ones(4 * 50, normalize ? 1.0 : 0.5);
           const similarity_numbers p = numbers_of(type, 4, ones, ones, std::log(10.0));
           similarity_choice c = of_each_row(symmetric);
@@ -173,7 +173,7 @@ TEST_P(info_nce_edge, one_row_and_its_key_have_no_loss) {
 // Duplicates at a scale of 100, beside rows that are almost zero.
 TEST_P(info_nce_edge, duplicates_beside_tiny_rows_at_scale_100) {
   for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       similarity_choice c = of_each_row(symmetric);
       similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 70, .keys = 70, .dimension = 24});
@@ -210,7 +210,7 @@ TEST_P(info_nce_edge, short_rows_meet_long_ones) {
 // l_ij near -100 for all pairs: any statistic that is not shifted loses the loss.
 TEST_P(info_nce_edge, similarities_may_all_be_near_minus_100) {
   for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       similarity_choice c = of_each_row(symmetric);
       similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 65, .keys = 65, .dimension = 32});
@@ -228,7 +228,7 @@ TEST_P(info_nce_edge, similarities_may_all_be_near_minus_100) {
 // are kept relatively exact.
 TEST_P(info_nce_edge, converged_batches_keep_relative_accuracy) {
   for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       similarity_choice c = of_each_row(symmetric);
       constexpr std::size_t kRows = 48;
       std::vector<double> q = identity(kRows), k = q;
@@ -254,7 +254,7 @@ TEST_P(info_nce_edge, converged_batches_keep_relative_accuracy) {
 
 // Clusters whose members differ in their last bits.
 TEST_P(info_nce_edge, near_duplicates) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const double step = 2 * format_of(type).unit_roundoff();
     similarity_choice c = of_each_row(false);
     similarity_numbers p =
@@ -275,7 +275,7 @@ TEST_P(info_nce_edge, near_duplicates) {
 // Not normalized, similarities of +-10000.
 TEST_P(info_nce_edge, large_rows_that_are_not_normalized) {
   for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       similarity_choice c = of_each_row(symmetric);
       c.normalize = false;
       similarity_numbers p =

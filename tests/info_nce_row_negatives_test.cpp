@@ -32,7 +32,7 @@ culoss::detail::row_negatives_plan plan_of(const own_shape& s, element type, boo
 TEST(row_negatives_plan, covers_what_the_shapes_below_are_for) {
   int teams = 0, off_chip = 0, loops = 0, in_memory = 0, shared_lanes = 0;
   for (const own_shape& s : kShapes) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const auto p = plan_of(s, type);
       teams |= p.team;
       off_chip += p.on_chip ? 0 : 1;
@@ -77,7 +77,7 @@ TEST_P(info_nce_row_negatives, hold_for_every_plan_of_their_kernel) {
   tally t;
   std::uint64_t seed = 0;
   for (const own_shape& s : kShapes) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       ++seed;
       if (reduced_run() && seed % 4 != 1) continue;
       const bool large = s.count * s.dimension > 20000;
@@ -137,7 +137,7 @@ TEST_P(info_nce_row_negatives, hold_for_every_output_in_several_panels) {
 // nothing stands before it.
 TEST_P(info_nce_row_negatives, of_equal_similarities_give_a_logarithm) {
   for (const bool in_batch : {true, false}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       similarity_choice c = of_each_row(false);
       c.in_batch = in_batch;
       similarity_numbers p = make_similarity(
@@ -155,7 +155,7 @@ TEST_P(info_nce_row_negatives, of_equal_similarities_give_a_logarithm) {
 }
 
 TEST_P(info_nce_row_negatives, of_zero_length_have_no_similarity_and_no_gradient) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const similarity_choice c = of_each_row(false);
     similarity_numbers p =
         make_similarity(c, {.type = type, .rows = 5, .keys = 5, .dimension = 9, .of_a_row = 7});
@@ -174,7 +174,7 @@ TEST_P(info_nce_row_negatives, of_zero_length_have_no_similarity_and_no_gradient
 TEST_P(info_nce_row_negatives, that_are_not_finite_spoil_their_own_row) {
   for (const bool normalize : {false, true}) {
     for (const double bad : {kNan, kInfinity, -kInfinity}) {
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         similarity_choice c = of_each_row(false);
         c.normalize = normalize;
         similarity_numbers p = make_similarity(
@@ -202,7 +202,7 @@ TEST_P(info_nce_row_negatives, that_are_not_finite_spoil_their_own_row) {
 // Rows of different numbers of negatives: the mask takes out what is not there.
 TEST_P(info_nce_row_negatives, that_are_masked_are_not_read) {
   for (const own_shape& s : {own_shape{7, 12}, own_shape{3, 30000}}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       if (reduced_run() && s.dimension > 1000 && type != element::float32) continue;
       similarity_choice c = of_each_row(false);
       c.mask = true;
@@ -283,7 +283,7 @@ TEST_P(info_nce_row_negatives, may_be_short_or_long) {
 
 // A batch that has converged: the gradients keep their digits, which 16 bits on the way would not.
 TEST_P(info_nce_row_negatives, of_converged_batches_keep_relative_accuracy) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     similarity_choice c = of_each_row(false);
     c.in_batch = false;
     c.wide = true;
@@ -327,7 +327,7 @@ TEST_P(info_nce_row_negatives, move_as_many_bytes_as_they_must) {
     GTEST_SKIP() << "only the watched device counts bytes";
   }
   for (const own_shape& s : kShapes) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       if (s.count * s.dimension > 8000 && type != element::float32) continue;
       for (const int how : {0, 1, 2, 3}) {
         const bool writes = how % 2 == 1, mask = how / 2 == 1;

@@ -15,7 +15,7 @@ class info_nce_special_values : public similarity_fixture {};
 
 TEST_P(info_nce_special_values, a_zero_vector_has_no_similarity_and_no_gradient) {
   for (const bool symmetric : {false, true}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const similarity_choice c = of_each_row(symmetric);
       similarity_numbers p =
           make_similarity(c, {.type = type, .rows = 33, .keys = 33, .dimension = 9});
@@ -34,7 +34,7 @@ TEST_P(info_nce_special_values, a_zero_vector_has_no_similarity_and_no_gradient)
 TEST_P(info_nce_special_values, a_query_that_is_not_finite_spoils_its_row_and_the_keys) {
   for (const bool normalize : {false, true}) {
     for (const double bad : {kNan, std::numeric_limits<double>::infinity()}) {
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         similarity_choice c = of_each_row(false);
         c.normalize = normalize;
         similarity_numbers p = make_similarity(

@@ -79,7 +79,8 @@ case_list row_cases() {
 
 // In a reduced run each case has one type, in turn.
 bool left_out(std::size_t turn, element type) {
-  return reduced_run() && kDeviceElements[turn % std::size(kDeviceElements)] != type;
+  const std::span<const element> types = device_elements();
+  return reduced_run() && types[turn % types.size()] != type;
 }
 
 class invariance : public on_each_space {};
@@ -91,7 +92,7 @@ TEST_P(invariance, of_a_row_in_any_batch) {
   constexpr std::int64_t kRows = 4;
   for (const auto& c : row_cases()) {
     ++turn;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       if (left_out(turn, type)) continue;
       for (const std::int64_t cols : width_of_each_plan(type)) {
         if (cols > 4000 && reduced_run()) continue;
@@ -159,7 +160,7 @@ TEST_P(invariance, of_a_row_at_equal_alignment) {
   constexpr std::int64_t kRows = 17;
   for (const auto& c : row_cases()) {
     ++turn;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       if (left_out(turn, type)) continue;
       const std::int64_t period = culoss::detail::kPackBytes / format_of(type).bytes;
       for (const std::int64_t cols : {9, 255, 513, 1281, 2303, 2561, 4501}) {
@@ -248,7 +249,7 @@ TEST(invariance_of_schedule, holds_for_every_case) {
     }
   }
   for (const auto& c : plain_cases()) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : width_of_each_plan(type)) {
         if (cols > (reduced_run() ? 2000 : 10000)) continue;
         check(*c, c->make({.type = type, .rows = 3, .cols = cols, .seed = 27}), {.offset = 1});
@@ -331,7 +332,7 @@ TEST_P(invariance, of_softmax_under_a_temperature_on_the_device) {
     softmax_choice other = choice;
     other.temperature_on_device = true;
     const softmax_case without(choice), with(other);
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : {17, 303, 2305}) {
         const problem p = without.make({.type = type, .rows = 3, .cols = cols, .seed = 30});
         const execution how{.where = GetParam()};

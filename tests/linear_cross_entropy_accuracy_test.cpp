@@ -40,7 +40,7 @@ TEST_P(linear_accuracy, holds_for_wide_vocabularies) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
   tally t;
   for (const std::int64_t classes : {4500, 58500}) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       linear_choice c = linear(full_cross_entropy());
       if (classes > 5000) c = linear(plain_cross_entropy());
       c.bias = type == element::bfloat16;
@@ -98,7 +98,7 @@ TEST_P(linear_accuracy, holds_for_each_output_alone) {
      : output == 4 ? c.grad_bias
      : output == 5 ? c.more_outputs
                    : c.entropy) = true;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       t.expect_correct(c, make_linear(c, {.type = type, .rows = 9, .classes = 30, .dimension = 5}),
                        {.where = GetParam(), .workspace = kLeastWorkspace});
     }

@@ -39,7 +39,7 @@ std::int64_t calls_since(std::uint64_t first, const std::string& name) {
 TEST_F(linear_plan, agrees_within_the_bound_for_every_workspace) {
   tally t;
   for (const linear_choice& c : choices()) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       if (reduced_run() && type == element::bfloat16) continue;
       const linear_numbers p =
           make_linear(c, {.type = type, .rows = 60, .classes = 37, .dimension = 9});

@@ -37,7 +37,7 @@ class linear_special_values : public on_each_space {
   // The same calls in one piece, in two, and split over shards.
   template <class Check>
   static void for_each_way(linear_choice c, std::int64_t classes, const Check& check) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const linear_mode mode : {linear_mode::fused, linear_mode::split, linear_mode::shards}) {
         c.mode = mode;
         c.shards = mode == linear_mode::shards ? std::vector<std::int64_t>{classes - 12, 4, 8}
@@ -211,7 +211,7 @@ TEST_P(linear_special_values, a_divisor_of_zero_gives_zeros_or_nan) {
 
 // One class: the loss is 0, and so are the gradients, unless a z-loss has one.
 TEST_P(linear_special_values, one_class_has_no_loss) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     linear_choice c = each_row();
     linear_numbers p = make_linear(c, {.type = type, .rows = 9, .classes = 1, .dimension = 5});
     const results r = run_here(c, p);

@@ -43,7 +43,7 @@ class row_loss_special_values : public on_each_space {
 TEST_P(row_loss_special_values, of_cross_entropy_with_targets) {
   for (const target_choice& choice : {of_rows(target_choice()), full_cross_entropy_targets()}) {
     const cross_entropy_targets_case c(choice);
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : widths()) {
         problem p = c.make({.type = type, .rows = 9, .cols = cols, .seed = 81});
         const auto q = [&](std::int64_t i) { return p.g.data() + i * cols; };
@@ -90,7 +90,7 @@ TEST_P(row_loss_special_values, of_softmax_focal) {
       softmax_focal_choice choice = of_rows(softmax_focal_choice());
       choice.gamma = gamma;
       const softmax_focal_case c(in_images ? strided(choice, 19) : choice);
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         for (const std::int64_t cols : {5, 45, 3001}) {
           if (cols > 1000 && gamma != 0.5f) continue;
           problem p = c.make({.type = type,
@@ -131,7 +131,7 @@ TEST_P(row_loss_special_values, of_confident_focal_losses) {
     softmax.gamma = sigmoid.gamma = gamma;
     const softmax_focal_case of_softmax(softmax);
     const sigmoid_focal_case of_sigmoid(sigmoid);
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       problem p = of_softmax.make({.type = type, .rows = 12, .cols = 4, .seed = 83});
       p.g.assign(p.x.size(), 0.0);
       for (std::int64_t i = 0; i < 12; ++i) {
@@ -161,7 +161,7 @@ TEST_P(row_loss_special_values, of_sigmoid_focal_at_infinity) {
       choice.gamma = gamma;
       choice.alpha = alpha;
       const sigmoid_focal_case c(choice);
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         problem p = c.make({.type = type, .rows = 3, .cols = 8, .seed = 84});
         const double x[] = {kInf, kInf, kInf, -kInf, -kInf, -kInf, kNan, 1};
         const double t[] = {1, 0, 0.5, 1, 0, 0.5, 1, kNan};
@@ -218,7 +218,7 @@ TEST_P(row_loss_special_values, of_nll) {
     choice.reduction = culoss::reduction::none;
     choice.class_weights = true;
     const nll_case c(choice);
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : {5, 700}) {
         problem p = c.make({.type = type, .rows = 9, .cols = cols, .seed = 86});
         p.labels = {1, 1, 1, 1, 1, 1, -100, cols, 3};
@@ -248,7 +248,7 @@ TEST_P(row_loss_special_values, of_smooth_labels) {
   for (const smoothing_form form : {smoothing_form::of_rows, smoothing_form::backward}) {
     for (const float s : {0.0f, 0.1f, 1.0f}) {
       const smooth_labels_case c(smooth_labels_choice(form, s));
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         for (const std::int64_t cols : {5, 700}) {
           problem p = c.make({.type = type, .rows = 2, .cols = cols, .seed = 92});
           p.row(0)[0] = kInf;
@@ -270,7 +270,7 @@ TEST_P(row_loss_special_values, of_entropy) {
   for (const culoss::entropy_input input :
        {culoss::entropy_input::probabilities, culoss::entropy_input::logits}) {
     const entropy_case c(of_rows(entropy_choice(input)));
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : widths()) {
         problem p = c.make({.type = type, .rows = 8, .cols = cols, .seed = 87});
         const double none = c.choice().logits() ? -kInf : 0;
@@ -304,7 +304,7 @@ TEST_P(row_loss_special_values, of_kl_divergence) {
       kl_choice choice = of_rows(kl_choice(form % 2 == 1, form > 1));
       if (reverse) choice.direction = culoss::kl_direction::reverse;
       const kl_case c(choice);
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         for (const std::int64_t cols : widths()) {
           if (cols > 1000 && type != element::float32) continue;
           problem p = c.make({.type = type, .rows = 8, .cols = cols, .seed = 93});
@@ -386,7 +386,7 @@ TEST_P(row_loss_special_values, of_distillation) {
     const distillation_case c(choice);
     const bool forward = direction == distillation_direction::forward;
     const bool reverse = direction == distillation_direction::reverse;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       std::vector<std::int64_t> all = widths();
       if (type == element::float32 && !reduced_run()) all.push_back(29001);  // wider than the chip
       for (const std::int64_t cols : all) {
@@ -472,7 +472,7 @@ TEST_P(row_loss_special_values, of_multi_class_hinge) {
       choice.power = power;
       const multi_hinge_case c(choice);
       const bool largest = choice.largest();
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         for (const std::int64_t cols : widths()) {
           problem p = c.make({.type = type, .rows = 12, .cols = cols, .seed = 97});
           p.labels.assign(12, 2);

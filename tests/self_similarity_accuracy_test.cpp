@@ -96,7 +96,7 @@ TEST_P(self_similarity_accuracy, holds_for_every_choice_of_options) {
     if (o[kOutputs] == forward) c = forward_only(c);
     if (o[kOutputs] == gradient_alone) c.loss = c.counts = c.scale_gradient = false;
     if (o[kOutputs] == no_gradient_of_scale) c.scale_gradient = false;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       ++seed;
       c.wide = seed % 2 == 0;
       c.accumulate = (c.wide || type == element::float32) && seed % 3 == 0;

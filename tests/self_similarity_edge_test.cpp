@@ -47,7 +47,7 @@ std::vector<double> unit_rows(const std::vector<std::int64_t>& which, std::int64
 }
 
 TEST_P(self_similarity_edge, one_item_has_no_loss) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const self_numbers p = numbers_of(type, 3, {1, 2, 3, -1, 0.5, 2}, 0.5);
     const results r = run_here(of_each_row(self_loss::nt_xent), p);
     EXPECT_THAT(r["loss"], ::testing::ElementsAre(0, 0));
@@ -84,7 +84,7 @@ TEST_P(self_similarity_edge, one_row_or_distinct_labels_have_no_loss) {
 // softmax towards the uniform distribution.
 TEST_P(self_similarity_edge, one_label_alone_is_a_softmax_towards_the_uniform) {
   self_choice c = of_each_row(self_loss::sup_con);
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const self_numbers p = make_self(c, {.type = type, .rows = 70, .dimension = 9, .labels = 1});
     expect_correct(c, p);
     EXPECT_EQ(run_here(c, p)["rows_counted"], std::vector<double>{70});
@@ -184,7 +184,7 @@ TEST_P(self_similarity_edge, classes_of_equal_vectors_have_a_closed_form) {
 
 // With the other view as the only positive the supervised loss is NT-Xent.
 TEST_P(self_similarity_edge, one_positive_a_row_is_nt_xent) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const self_choice pairs = of_each_row(self_loss::nt_xent);
     self_choice labels = pairs;
     labels.which = self_loss::sup_con;
@@ -203,7 +203,7 @@ TEST_P(self_similarity_edge, one_positive_a_row_is_nt_xent) {
 // Losses of 1e-10, whose gradients are a difference of ones unless they are kept relatively exact.
 TEST_P(self_similarity_edge, converged_batches_keep_relative_accuracy) {
   for (const self_loss which : kSelfLosses) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const self_choice c = of_each_row(which);
       constexpr std::int64_t kItems = 40;
       std::vector<std::int64_t> each(2 * kItems);
@@ -226,7 +226,7 @@ TEST_P(self_similarity_edge, converged_batches_keep_relative_accuracy) {
 // Similarities near -100 and near +100 for all pairs: any statistic that is not shifted loses them.
 TEST_P(self_similarity_edge, similarities_may_all_be_near_100) {
   for (const self_loss which : kSelfLosses) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       self_choice c = of_each_row(which);
       self_numbers p = make_self(c, {.type = type, .rows = 66, .dimension = 32});
       p.scale = static_cast<float>(std::log(100.0));

@@ -18,7 +18,7 @@ class self_similarity_special_values : public batch_fixture {};
 
 TEST_P(self_similarity_special_values, a_zero_vector_has_no_similarity_and_no_gradient) {
   for (const self_loss which : kSelfLosses) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const self_choice c = of_each_row(which);
       self_numbers p = make_self(c, {.type = type, .rows = 34, .dimension = 9, .labels = 4});
       for (const std::int64_t row : {4, 20, 21}) std::fill_n(p.z.begin() + row * 9, 9, 0.0);

@@ -94,7 +94,7 @@ TEST_P(siglip_accuracy, holds_for_every_choice_of_options) {
     if (outputs == images_alone) c.keys = false;
     if (outputs == texts_alone) c.queries = false;
     if (outputs == no_loss) c.loss = c.counts = c.scale_gradient = c.bias_gradient = false;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       ++seed;
       c.wide = seed % 2 == 0;
       c.accumulate = (c.wide || type == element::float32) && seed % 3 == 0;

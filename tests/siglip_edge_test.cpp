@@ -66,7 +66,7 @@ TEST_P(siglip_edge, orthonormal_rows_have_a_closed_form) {
 
 // |z| of 1000, by the similarities and by the bias: the loss is 0 or |z|, the gradient 0 or +-1.
 TEST_P(siglip_edge, pairs_far_from_the_boundary) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const double sign : {1.0, -1.0}) {
       for (const bool by_bias : {true, false}) {
         for (const bool positives : {true, false}) {
@@ -91,7 +91,7 @@ TEST_P(siglip_edge, pairs_far_from_the_boundary) {
 
 // All pairs right by about 17: losses and gradients of 1e-8 keep their digits.
 TEST_P(siglip_edge, converged_batches_keep_relative_accuracy) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     constexpr std::size_t kRows = 48;
     std::vector<double> x = identity(kRows), y = x;
     random_numbers random(3);
@@ -112,7 +112,7 @@ TEST_P(siglip_edge, converged_batches_keep_relative_accuracy) {
 
 // Not normalized, |z| from 0 to 10000.
 TEST_P(siglip_edge, large_rows_that_are_not_normalized) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     siglip_choice c = siglip_of_each_row();
     c.normalize = false;
     siglip_numbers p = make_siglip(c, {.type = type, .rows = 60, .keys = 75, .dimension = 25});
@@ -155,7 +155,7 @@ TEST_P(siglip_edge, small_gradients_survive_half) {
 }
 
 TEST_P(siglip_edge, equal_texts_tie_to_the_lowest) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     siglip_choice c = siglip_of_each_row();
     const std::vector<double> ones(8 * 50, 1.0);
     siglip_numbers p = numbers_of(type, 8, ones, ones, std::log(10.0), -3);
@@ -263,7 +263,7 @@ TEST_P(siglip_edge, tf32_is_only_used_where_it_is_allowed) {
 }
 
 TEST_P(siglip_edge, a_zero_vector_has_no_similarity_and_no_gradient) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const siglip_choice c = siglip_of_each_row();
     siglip_numbers p = make_siglip(c, {.type = type, .rows = 33, .keys = 33, .dimension = 9});
     std::fill_n(p.q.begin() + 4 * 9, 9, 0.0);
@@ -280,7 +280,7 @@ TEST_P(siglip_edge, a_zero_vector_has_no_similarity_and_no_gradient) {
 TEST_P(siglip_edge, an_image_that_is_not_finite_spoils_its_row_and_the_texts) {
   for (const bool normalize : {false, true}) {
     for (const double bad : {kNan, kInfinity, -kInfinity}) {
-      for (const element type : kDeviceElements) {
+      for (const element type : device_elements()) {
         siglip_choice c = siglip_of_each_row();
         c.normalize = normalize;
         siglip_numbers p = make_siglip(c, {.type = type, .rows = 40, .keys = 45, .dimension = 12});

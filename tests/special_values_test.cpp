@@ -95,7 +95,7 @@ TEST_P(special_values, of_cross_entropy) {
   const std::vector<special_row> rows = special_rows();
   for (const cross_entropy_choice& choice : choices_for_special_values()) {
     const cross_entropy_case c(choice);
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : widths(type)) {
         const problem p = special_problem(c, type, cols, rows);
         const std::vector<expectation> expected = c.bound(p, GetParam());
@@ -139,7 +139,7 @@ TEST_P(special_values, of_one_row_leave_the_others_alone) {
   const cross_entropy_case c(plain_cross_entropy());
   const special_row ordinary = special_rows()[0];
   for (const special_row& special : special_rows()) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const problem p = special_problem(c, type, 45, {ordinary, special, ordinary});
       t.expect_correct(c, p, {.where = GetParam()}, special.what);
     }
@@ -190,7 +190,7 @@ TEST_P(special_values, of_weights_that_are_zero) {
 TEST_P(special_values, of_a_single_class) {
   for (const cross_entropy_choice& choice : choices_for_special_values()) {
     if (choice.z_loss != 0) continue;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const cross_entropy_case c(choice);
       problem p = c.make({.type = type, .rows = 3, .cols = 1, .seed = 11});
       p.labels = {0, 0, 0};
@@ -252,7 +252,7 @@ TEST_P(special_values, of_the_divisor_by_the_rules) {
 TEST_P(special_values, of_no_rows) {
   tally t;
   for (const auto& c : all_cases()) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const problem p = c->make({.type = type, .rows = 0, .cols = 33});
       for (const mode m : c->modes()) t.expect_correct(*c, p, {.where = GetParam(), .mode = m});
     }
@@ -372,7 +372,7 @@ TEST_P(special_values, of_softmax) {
   const cross_entropy_case shapes(bare_cross_entropy());
   for (const softmax_function f : {softmax_function::softmax, softmax_function::log_softmax}) {
     const softmax_case c({.function = f});
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : widths(type)) {
         const std::vector<special_row> rows = special_rows();
         const problem p = special_problem(shapes, type, cols, rows);
@@ -403,7 +403,7 @@ TEST_P(special_values, of_the_softmax_backwards) {
   for (const softmax_function f :
        {softmax_function::softmax_backward, softmax_function::log_softmax_backward}) {
     const softmax_case c({.function = f});
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : widths(type)) {
         for (const input_kind kind : {input_kind::masked_but_one, input_kind::top_k}) {
           problem p = c.make({.type = type, .rows = 5, .cols = cols, .kind = kind, .seed = 14});

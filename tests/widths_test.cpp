@@ -61,7 +61,7 @@ class widths : public on_each_space {
 TEST_P(widths, of_up_to_67_columns) {
   for (const auto& c : state_cases()) {
     const bool plans = c->walks() == walk::rows;
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (std::int64_t cols = 1; cols <= 67; ++cols) {
         if ((reduced_run() || !plans) && cols > 9 && cols % 8 > 1) continue;
         check(*c, 5, cols, type, {});
@@ -76,7 +76,7 @@ TEST_P(widths, of_elements_in_rows_and_in_one_run) {
   const std::int64_t span = 32 * culoss::detail::kElementPacks * culoss::detail::kPackBytes;
   const std::int64_t block = span * culoss::detail::kElementThreads / 32;
   for (const auto& c : cases_by(walk::elements)) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       const std::int64_t bytes = format_of(type).bytes;
       for (const std::int64_t size : {span / bytes, block / bytes}) {
         if (size * bytes == block && reduced_run() && type != element::float32) continue;
@@ -95,7 +95,7 @@ TEST_P(widths, of_elements_in_rows_and_in_one_run) {
 
 // Images of any number of positions, classes for one thread, for a group and more than one batch.
 TEST_P(widths, of_strided_logits) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t inner : {1, 7, 32, 33, 100, 257}) {
       softmax_focal_choice focal;
       const cross_entropy_case plain(strided(plain_cross_entropy(), inner));
@@ -113,7 +113,7 @@ TEST_P(widths, of_strided_logits) {
 }
 
 TEST_P(widths, where_the_plan_changes) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const auto& c : cases_by(walk::rows)) {
       for (const std::int64_t cols : plan_boundaries(type, c->streams())) {
         if (cols > (reduced_run() ? 5000 : 20000) && cols % 2 == 0) continue;
@@ -125,7 +125,7 @@ TEST_P(widths, where_the_plan_changes) {
 }
 
 TEST_P(widths, of_real_models) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : {1000, 1003, 4097, 32003, 50257, 128257}) {
       if (reduced_run() && cols != 4097 && cols != 128257) continue;
       for (const auto& c : cases_by(walk::rows)) check(*c, cols < 5000 ? 3 : 1, cols, type, {});
@@ -136,7 +136,7 @@ TEST_P(widths, of_real_models) {
 // Each array begins `offset` elements behind a boundary of 256 bytes and its rows are `padding`
 // elements apart: every combination of a row's alignment and its first element's.
 TEST_P(widths, at_any_offset_and_pitch) {
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : {3, 37, 301, 1031, 4200}) {
       if (reduced_run() && cols > 1000 && type == element::float16) continue;
       for (const std::int64_t offset : {0, 1, 3}) {
@@ -160,7 +160,7 @@ TEST_P(widths, where_no_two_matrices_begin_alike) {
   append<sigmoid_focal_case>(cases, std::vector{focal});
   append<element_case>(cases, std::vector{weighted});
   for (const auto& c : cases) {
-    for (const element type : kDeviceElements) {
+    for (const element type : device_elements()) {
       for (const std::int64_t cols : {13, 301, 1100}) {
         const std::int64_t stagger = cols == 301 ? 3 : 1;
         check(*c, 3, cols, type, {.padding = stagger, .stagger = stagger});

@@ -7,7 +7,7 @@ if(shared_from)
   set(build ${work}/culoss)
   execute_process(
     COMMAND ${CMAKE_COMMAND} -S ${shared_from} -B ${build} -G ${generator} -D CULOSS_CUDA=OFF
-            -D BUILD_SHARED_LIBS=ON -D CULOSS_TESTS=OFF -D CULOSS_BENCH=OFF COMMAND_ERROR_IS_FATAL ANY)
+            -D CMAKE_BUILD_TYPE=Debug -D BUILD_SHARED_LIBS=ON -D CULOSS_TESTS=OFF -D CULOSS_BENCH=OFF COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND ${CMAKE_COMMAND} --build ${build} COMMAND_ERROR_IS_FATAL ANY)
 endif()
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${build} --prefix ${work}/prefix

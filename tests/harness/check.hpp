@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <span>
 #include <string>
 
 #include "tests/emulator/probe.hpp"
@@ -17,6 +18,14 @@ namespace culoss_test {
 inline bool reduced_run() {
   const char* subset = std::getenv("CULOSS_TEST_SUBSET");
   return (subset != nullptr && subset == std::string("1")) || simt::watch::present();
+}
+
+// The types of the device's functions. A reduced run looks at memory more than at numbers, and there
+// the two of 16 bits are alike: one of them, and the other where memory is watched.
+inline std::span<const element> device_elements() {
+  static constexpr element kReduced[] = {element::bfloat16, element::float32, element::float16};
+  if (!reduced_run()) return kDeviceElements;
+  return std::span(kReduced).subspan(simt::watch::present() ? 1 : 0, 2);
 }
 
 inline std::string describe(const loss_case& c, const problem& p, const execution& how) {

@@ -240,7 +240,7 @@ class Planted:
             # Sanitizers would look at every variable of kernels that are not optimized.
             plain = source.endswith('.cu') and not any(w.startswith('-fsanit') for w in words)
             words.append('-O0' if plain else '-O1')
-            if '-include' in words:
+            if '-include' in words and source.endswith('.cu'):
                 words[words.index('-include') + 1] = self.build.headers(words)
             changed = self.folder / 'changed'
             if (changed / os.path.relpath(source, self.build.tree)).exists():
