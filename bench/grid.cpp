@@ -19,11 +19,9 @@ std::size_t cold_bytes(const device_description& on) { return 5 * on.cache_bytes
 }  // namespace
 
 const char* name_of(loss value) {
-  constexpr const char* kSimilarities[] = {
-      "info_nce", "info_nce_queue", "clip",   "batch_hard",
-      "nt_xent",  "sup_con",        "siglip", "linear_cross_entropy"};
-  const int over = static_cast<int>(value) - static_cast<int>(loss::info_nce);
-  return over < 0 ? properties(value).name : kSimilarities[over];
+  constexpr const char* kNames[] = {"info_nce", "info_nce_queue", "clip",   "batch_hard",
+                                    "nt_xent",  "sup_con",        "siglip", "linear_cross_entropy"};
+  return kNames[static_cast<int>(value)];
 }
 const char* name_of(mode value) {
   constexpr const char* kNames[] = {"forward", "backward", "fused", "in_place", "both"};
@@ -35,14 +33,17 @@ const char* name_of(room value) {
   return kNames[static_cast<int>(value)];
 }
 
+std::string sweep_row::loss_name() const {
+  return over_similarities() ? name_of(loss) : entry->name;
+}
+
 std::string sweep_row::name() const {
-  std::string name =
-      std::string(name_of(loss)) + "/" + name_of(mode) + "/" + culoss_test::format_of(type).name;
+  std::string name = loss_name() + "/" + name_of(mode) + "/" + culoss_test::format_of(type).name;
   if (inner > 0) {
     return name + "/n:" + std::to_string(rows / inner) + "/cols:" + std::to_string(cols) +
            "/inner:" + std::to_string(inner) + "/" + name_of(state);
   }
-  if (loss == loss::info_nce_own) {
+  if (!over_similarities() && negatives > 0) {
     return name + "/rows:" + std::to_string(rows) + "/negatives:" + std::to_string(negatives) +
            "/dim:" + std::to_string(dimension) + "/" + name_of(state);
   }
@@ -63,13 +64,13 @@ std::size_t sweep_row::matrix_bytes() const {
 std::size_t sweep_row::floor_bytes() const {
   // What memory gives for one element: a sector.
   constexpr std::size_t kSector = 32;
-  const row_loss& of = properties(loss);
+  const tested_loss& of = entry->loss;
   const std::size_t real = type == element::float64 ? 8 : 4;
   const auto n = static_cast<std::size_t>(rows);
   const auto matrices = static_cast<std::size_t>(matrices_read(*this) + matrices_written(*this));
   std::size_t bytes = matrices * matrix_bytes();
-  if (loss == loss::nll) bytes += kSector * n;
-  if (loss == loss::info_nce_own) {  // the query, its positive, its gradient
+  bytes += kSector * n * static_cast<std::size_t>(entry->sectors.value_or(0));
+  if (negatives > 0) {  // the query, its positive, its gradient
     const std::size_t vectors = mode == mode::fused ? 3 : 2;
     bytes += vectors * matrix_bytes() / static_cast<std::size_t>(negatives);
   }
@@ -104,7 +105,7 @@ region_bytes regions_of(const std::vector<sweep_row>& rows, const device_descrip
     }
     const auto copies = static_cast<std::size_t>(row.copies(on));
     const std::size_t sets = (row.matrix_bytes() + 256) * copies;
-    if (row.loss != loss::smooth_labels) need(input_of(row), sets);
+    if (row.entry->sectors != 0) need(input_of(row), sets);
     if (matrices_read(row) >= 2) need(second_input_of(row), sets);
     if (matrices_written(row) > 0) need(kOutput, sets);
     if (row.mode == mode::both) need(kSecond, sets);

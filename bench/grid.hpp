@@ -15,45 +15,11 @@ namespace culoss::bench {
 
 using culoss_test::element;
 
-// One function with one choice of options. Those of cross_entropy, row_losses.hpp has the values:
-// smoothing to softcap, one option; all, these, class weights and the output of the entropy;
-// targets, against probabilities. strided: classes are not innermost. smooth_targets: of rows.
-// linear_cross_entropy: rows are hidden states, keys the classes' weights.
-// info_nce: in the batch, and against the negatives where there are some; info_nce_queue: against
-// the negatives alone; info_nce_own: against negatives of each row's own, a loss of rows.
-// batch_hard: mined_triplet of a batch. nt_xent, sup_con: rows are all embeddings, cols as many.
+// One function over similarities. linear_cross_entropy: rows are hidden states, keys the classes'
+// weights. info_nce: in the batch, and against the negatives where there are some; info_nce_queue:
+// against the negatives alone. batch_hard: mined_triplet of a batch. nt_xent, sup_con: rows are all
+// embeddings, cols as many.
 enum class loss {
-  cross_entropy,
-  cross_entropy_smoothing,
-  cross_entropy_z_loss,
-  cross_entropy_softcap,
-  cross_entropy_all,
-  cross_entropy_targets,
-  cross_entropy_strided,
-  softmax_focal,
-  softmax_focal_fractional,
-  softmax_focal_strided,
-  sigmoid_focal,
-  sigmoid_focal_labels,
-  mse,
-  huber,
-  binary_cross_entropy,
-  hinge_labels,
-  nll,
-  smooth_labels,
-  smooth_targets,
-  entropy,
-  entropy_logits,
-  kl_divergence,
-  distillation,
-  distillation_jensen_shannon,
-  multi_class_hinge,
-  cosine_embedding,
-  contrastive,
-  triplet,
-  softmax,
-  log_softmax,
-  info_nce_own,
   info_nce,
   info_nce_queue,
   clip,
@@ -63,6 +29,7 @@ enum class loss {
   siglip,
   linear_cross_entropy,
 };
+struct row_loss;  // row_losses.hpp has the table of all others
 
 enum class mode {
   forward,
@@ -86,7 +53,8 @@ enum region { kNormals, kOutput, kSecond, kUniforms, kRegions };
 using region_bytes = std::array<std::size_t, kRegions>;
 
 struct sweep_row {
-  culoss::bench::loss loss = loss::cross_entropy;
+  const row_loss* entry = nullptr;  // null: over similarities
+  culoss::bench::loss loss = loss::info_nce;
   culoss::bench::mode mode = mode::fused;
   culoss_test::element type = element::float32;
   std::int64_t rows = 0, cols = 0;  // of the matrix; over similarities, numbers of queries and keys
@@ -100,7 +68,8 @@ struct sweep_row {
   // cross_entropy_strided/fused/bf16/n:8/cols:19/inner:262144/cold
   // clip/fused/bf16/batch:32768/negatives:0/dim:768/best
   std::string name() const;
-  bool over_similarities() const { return loss >= loss::info_nce; }
+  std::string loss_name() const;
+  bool over_similarities() const { return entry == nullptr; }
   bool with_itself() const { return loss == loss::nt_xent || loss == loss::sup_con; }
   std::size_t matrix_bytes() const;
   // Of a row loss: bytes that any implementation must move, each input read once, each output

@@ -135,7 +135,7 @@ void write_json(std::ostream& to, const run_description& run,
   const char* separator = "\n";
   for (const measurement& m : measurements) {
     to << separator << "    {\"name\": " << quoted(m.row.name()) << ", \"loss\": \""
-       << name_of(m.row.loss) << "\", \"mode\": \"" << name_of(m.row.mode) << "\", \"type\": \""
+       << m.row.loss_name() << "\", \"mode\": \"" << name_of(m.row.mode) << "\", \"type\": \""
        << culoss_test::format_of(m.row.type).name << "\", ";
     write_sizes(to, m.row);
     to << ", \"outcome\": \"" << name_of(m.outcome) << "\"";

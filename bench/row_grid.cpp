@@ -2,13 +2,14 @@
 #include "bench/row_grid.hpp"
 
 #include <algorithm>
-#include <utility>
+
+#include "bench/row_losses.hpp"
 
 namespace culoss::bench {
 namespace {
 
 struct block {
-  std::vector<loss> losses;
+  std::vector<const row_loss*> losses;
   std::vector<mode> modes;
   std::vector<element> types;
   std::vector<std::int64_t> cols, rows;  // of strided logits, images
@@ -20,12 +21,12 @@ struct block {
 std::vector<sweep_row> rows_of(const block& b) {
   std::vector<sweep_row> all;
   for (const element type : b.types) {
-    for (const loss which : b.losses) {
+    for (const row_loss* which : b.losses) {
       for (const mode m : b.modes) {
         for (const std::int64_t cols : b.cols) {
           for (const std::int64_t rows : b.rows) {
             for (const cache_state state : b.states) {
-              sweep_row row{.loss = which, .mode = m, .type = type, .rows = rows, .cols = cols};
+              sweep_row row{.entry = which, .mode = m, .type = type, .rows = rows, .cols = cols};
               row.state = state;
               row.inner = b.inner;
               if (b.inner > 0) row.rows *= b.inner;
@@ -39,8 +40,9 @@ std::vector<sweep_row> rows_of(const block& b) {
   return all;
 }
 
-const std::vector<loss> kCrossEntropy{loss::cross_entropy};
-const std::vector<loss> kSoftmaxes{loss::softmax, loss::log_softmax};
+const std::vector<const row_loss*> kCrossEntropy{row_loss_named("cross_entropy")};
+const std::vector<const row_loss*> kSoftmaxes{row_loss_named("softmax"),
+                                              row_loss_named("log_softmax")};
 const std::vector<mode> kModes{mode::forward, mode::backward, mode::fused};
 const std::vector<mode> kSoftmaxModes{mode::forward, mode::backward};
 const std::vector<std::int64_t> kAllCols{64,    256,   1000,  1024,  2048,   4096,  8192,
@@ -95,56 +97,66 @@ const loss_sizes kSmokeSizes{.cols = {64, 1000},
                              .pairs = {8},
                              .strided = {{2, 19, 36}, {1, 1000, 8}}};
 
+struct shape {
+  std::int64_t cols, rows, inner = 0;
+};
+
+std::vector<shape> shapes_of(sizes which, const loss_sizes& s) {
+  std::vector<shape> all;
+  const auto add = [&all](const std::vector<std::int64_t>& cols,
+                          const std::vector<std::int64_t>& rows) {
+    for (const std::int64_t c : cols) {
+      for (const std::int64_t r : rows) all.push_back({c, r});
+    }
+  };
+  switch (which) {
+    case sizes::classes:
+      add(s.cols, s.rows);
+      break;
+    case sizes::few_classes:
+      add({s.cols[0]}, s.rows);
+      break;
+    case sizes::vocabulary:
+      add(s.one_width, s.rows);
+      break;
+    case sizes::images:
+      for (const loss_sizes::images& i : s.strided) all.push_back({i.classes, i.n, i.inner});
+      break;
+    case sizes::detection:
+      add({80, 91}, s.anchors);
+      add({1203}, s.many_classes_rows);
+      break;
+    case sizes::many_classes:
+      add({1203}, s.many_classes_rows);
+      break;
+    case sizes::elements:
+      add({1}, s.flat);
+      break;
+    case sizes::embeddings:
+      add(s.dimensions, s.pairs);
+      break;
+  }
+  return all;
+}
+
+// The runs of the table.
 void append_losses(std::vector<block>& blocks, const loss_sizes& s,
                    const std::vector<element>& types, cache_state state) {
-  using enum loss;
-  const std::vector<cache_state> states{state};
-  const std::vector<mode> forward_fused{mode::forward, mode::fused};
-  const std::vector<mode> with_both{mode::forward, mode::backward, mode::fused, mode::both};
-  const auto add = [&](std::vector<loss> losses, const std::vector<mode>& modes,
-                       const std::vector<std::int64_t>& cols, const std::vector<std::int64_t>& rows,
-                       std::int64_t inner = 0) {
-    blocks.push_back({.losses = std::move(losses),
-                      .modes = modes,
-                      .types = types,
-                      .cols = cols,
-                      .rows = rows,
-                      .states = states,
-                      .inner = inner});
-  };
-  for (const loss_sizes::images& i : s.strided) {
-    add({cross_entropy_strided}, kModes, {i.classes}, {i.n}, i.inner);
-    add({softmax_focal_strided}, kModes, {i.classes}, {i.n}, i.inner);
-  }
-  for (const std::vector<std::int64_t>& cols : {std::vector<std::int64_t>{80, 91}, {1203}, {1}}) {
-    const auto& rows = cols[0] == 1203 ? s.many_classes_rows : cols[0] == 1 ? s.flat : s.anchors;
-    add({sigmoid_focal, binary_cross_entropy}, {mode::forward, mode::fused, mode::both}, cols,
-        rows);
-    if (cols[0] > 1) {
-      add({sigmoid_focal_labels}, {mode::forward, mode::fused, mode::in_place}, cols, rows);
-    } else {
-      add({mse, huber}, {mode::forward, mode::fused, mode::both}, cols, rows);
+  for (const row_loss& l : row_losses()) {
+    for (const row_loss::run& run : l.runs) {
+      for (const sizes which : run.sizes) {
+        for (const shape& of : shapes_of(which, s)) {
+          blocks.push_back({.losses = {&l},
+                            .modes = run.modes,
+                            .types = types,
+                            .cols = {of.cols},
+                            .rows = {of.rows},
+                            .states = {state},
+                            .inner = of.inner});
+        }
+      }
     }
-    if (cols[0] > 1000) add({hinge_labels}, forward_fused, cols, rows);
   }
-  add({cross_entropy_smoothing, cross_entropy_z_loss, cross_entropy_softcap}, kModes, s.one_width,
-      s.rows);
-  add({cross_entropy_all}, kModes, s.cols, s.rows);
-  add({cross_entropy}, {mode::in_place}, s.cols, s.rows);
-  add({cross_entropy_targets}, with_both, s.cols, s.rows);
-  add({softmax_focal}, kModes, s.cols, s.rows);
-  add({softmax_focal_fractional}, {mode::fused}, s.cols, s.rows);
-  add({entropy, entropy_logits}, forward_fused, s.cols, s.rows);
-  add({kl_divergence, distillation, distillation_jensen_shannon},
-      {mode::forward, mode::fused, mode::both}, s.cols, s.rows);
-  add({multi_class_hinge}, forward_fused, s.cols, s.rows);
-  add({cosine_embedding, contrastive, triplet}, {mode::forward, mode::fused, mode::both},
-      s.dimensions, s.pairs);
-  // A forward reads so little that only many narrow matrices get it out of the cache.
-  add({nll}, {mode::forward}, {s.cols[0]}, s.rows);
-  add({nll}, {mode::fused}, s.cols, s.rows);
-  add({smooth_labels}, {mode::forward}, s.cols, s.rows);
-  add({smooth_targets}, kSoftmaxModes, s.one_width, s.rows);
 }
 
 // Negatives of each row's own, of an embedding's width: what a row reads and writes grows with their
@@ -158,7 +170,7 @@ std::vector<sweep_row> own_negatives(const std::vector<element>& types,
     for (const std::int64_t dimension : dimensions) {
       for (const std::int64_t count : counts) {
         for (const mode m : {mode::fused, mode::forward}) {
-          sweep_row row{.loss = loss::info_nce_own, .mode = m, .type = type};
+          sweep_row row{.entry = own_negatives_loss(), .mode = m, .type = type};
           row.negatives = count;
           row.dimension = dimension;
           row.cols = count * dimension;

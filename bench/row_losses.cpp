@@ -1,307 +1,236 @@
 #include "bench/row_losses.hpp"
 
+#include <stdexcept>
+#include <utility>
+
 #include "bench/operation_support.hpp"
-#include "tests/cases/element_choice.hpp"
-#include "tests/cases/embedding_choice.hpp"
+#include "tests/cases/all.hpp"
 
 namespace culoss::bench {
 namespace {
 
-constexpr float kSmoothing = 0.1f, kZLoss = 1e-4f, kSoftcap = 30, kGamma = 2;
+using namespace culoss_test;
 
-constexpr row_loss kLosses[] = {
-    {.name = "cross_entropy", .inputs = 1, .statistics = true},
-    {.name = "cross_entropy_smoothing", .inputs = 1, .statistics = true, .smoothing = kSmoothing},
-    {.name = "cross_entropy_z_loss", .inputs = 1, .statistics = true, .z_loss = kZLoss},
-    {.name = "cross_entropy_softcap", .inputs = 1, .statistics = true, .softcap = kSoftcap},
-    {.name = "cross_entropy_all",
-     .inputs = 1,
-     .statistics = true,
-     .smoothing = kSmoothing,
-     .z_loss = kZLoss,
-     .softcap = kSoftcap,
-     .class_weights = true,
-     .entropy = true},
-    {.name = "cross_entropy_targets", .inputs = 2, .labels = false, .statistics = true},
-    {.name = "cross_entropy_strided", .inputs = 1, .statistics = true},
-    {.name = "softmax_focal", .inputs = 1, .statistics = true, .gamma = kGamma},
-    {.name = "softmax_focal_1.5", .inputs = 1, .statistics = true, .gamma = 1.5f},
-    {.name = "softmax_focal_strided", .inputs = 1, .statistics = true, .gamma = kGamma},
-    {.name = "sigmoid_focal", .inputs = 2, .labels = false, .gamma = kGamma},
-    {.name = "sigmoid_focal_labels", .inputs = 1, .gamma = kGamma},
-    {.name = "mse", .inputs = 2, .labels = false},
-    {.name = "huber", .inputs = 2, .labels = false},
-    {.name = "binary_cross_entropy", .inputs = 2, .labels = false},
-    {.name = "hinge_labels", .inputs = 1},
-    {.name = "nll", .inputs = 0},
-    {.name = "smooth_labels", .inputs = 0, .scalar = false, .smoothing = kSmoothing},
-    {.name = "smooth_targets",
-     .inputs = 1,
-     .input = kUniforms,
-     .labels = false,
-     .scalar = false,
-     .smoothing = kSmoothing},
-    {.name = "entropy", .inputs = 1, .input = kUniforms, .labels = false},
-    {.name = "entropy_logits", .inputs = 1, .labels = false},
-    {.name = "kl_divergence", .inputs = 2, .input = kUniforms, .labels = false},
-    {.name = "distillation", .inputs = 2, .labels = false},
-    {.name = "distillation_jensen_shannon", .inputs = 2, .labels = false},
-    {.name = "multi_class_hinge", .inputs = 1},
-    {.name = "cosine_embedding", .inputs = 2},
-    {.name = "contrastive", .inputs = 2},
-    {.name = "triplet", .inputs = 3, .labels = false},
-    {.name = "softmax", .inputs = 1, .labels = false, .scalar = false},
-    {.name = "log_softmax", .inputs = 1, .labels = false, .scalar = false},
-    {.name = "info_nce_own", .inputs = 1, .labels = false},
-};
-
-culoss_test::element_choice element_choice_of(loss which) {
-  using enum culoss_test::element_function;
-  culoss_test::element_choice c(which == loss::mse                    ? mse
-                                : which == loss::huber                ? huber
-                                : which == loss::binary_cross_entropy ? binary_cross_entropy
-                                                                      : hinge);
-  c.labels = which == loss::hinge_labels;
-  return c;
-}
-
-culoss_test::embedding_choice embedding_choice_of(loss which) {
-  using enum culoss_test::embedding_function;
-  return culoss_test::embedding_choice(which == loss::triplet       ? triplet
-                                       : which == loss::contrastive ? contrastive
-                                                                    : cosine_embedding);
-}
-
-entropy_input entropy_of(loss which) {
-  return which == loss::entropy ? entropy_input::probabilities : entropy_input::logits;
-}
-
-distillation_direction direction_of(loss which) {
-  return which == loss::distillation ? distillation_direction::forward
-                                     : distillation_direction::jensen_shannon;
-}
-
-cross_entropy_options options_of(const row_loss& of, const auto& arrays) {
-  cross_entropy_options o{.reduction = arrays.reduction};
-  o.label_smoothing = of.smoothing;
-  o.z_loss = of.z_loss;
-  o.softcap = of.softcap;
-  o.class_weights = arrays.class_weights;
-  return o;
-}
-
-// Logits against labels, of either view.
-template <class T, class Where, class Logits, class Gradient>
-status labeled(const sweep_row& row, const Where& where, const call_arrays<T>& a,
-               const Logits& logits, const Gradient& gradient) {
-  const row_loss& of = properties(row.loss);
-  const vector<const row_statistics<real_of<T>>> saved = a.statistics;
-  if (of.gamma != 0) {
-    const softmax_focal_options o{.reduction = a.reduction, .gamma = of.gamma};
-    if (row.mode == mode::backward && !a.gradient.empty()) {
-      return softmax_focal_backward(where, logits, a.labels, saved,
-                                    softmax_focal_backward_outputs<T, Gradient>{gradient}, o);
+// A case of the tests: its choice knows the call and the workspace, the case what comes back.
+template <class Case, class Choice>
+tested_loss tested(const Choice& choice) {
+  constexpr bool kHasBackward = requires { choice.call_backward(cpu(), loss_views<float>(), 0); };
+  const auto at = [choice](std::int64_t inner) {
+    Choice c = choice;
+    if constexpr (requires { c.inner; }) c.inner = inner;
+    return c;
+  };
+  const auto maker = [at]<bool kBackward>(std::bool_constant<kBackward>) {
+    return [at]<class T>(std::type_identity<T>, std::int64_t inner) -> call_of<T> {
+      return [c = at(inner)](const std::variant<cpu, cuda>& where, const loss_views<T>& v,
+                             culoss::reduction reduction) {
+        const auto set_shared = [&](auto& o) {
+          if constexpr (requires { o.reduction; }) o.reduction = reduction;
+          if constexpr (requires { o.class_weights; }) o.class_weights = v.class_weights;
+        };
+        call_on<T>(where, [&](const auto& on) {
+          if constexpr (kBackward) return c.call_backward(on, v, set_shared);
+          if constexpr (!kBackward) return c.call(on, v, set_shared);
+        });
+      };
+    };
+  };
+  const auto of_all_types = [](const auto& m) { return tested_loss::makers{m, m, m, m}; };
+  tested_loss t;
+  t.call = of_all_types(maker(std::false_type{}));
+  if constexpr (kHasBackward) t.backward = of_all_types(maker(std::true_type{}));
+  t.statistics = kHasBackward;
+  t.workspace_bytes = [choice](std::int64_t rows, std::int64_t cols) -> std::size_t {
+    if constexpr (requires { choice.workspace_bytes(rows, cols); }) {
+      return choice.workspace_bytes(rows, cols);
     }
-    return softmax_focal(where, logits, a.labels,
-                         softmax_focal_outputs<T, Gradient>{
-                             .loss = a.loss, .grad_logits = gradient, .statistics = a.statistics},
-                         o);
+    return 0;
+  };
+  t.expected = [at](culoss::reduction reduction, double divisor, std::int64_t inner) {
+    Choice c = at(inner);
+    if constexpr (std::is_base_of_v<row_choice, Choice>) {
+      c.reduction = reduction;
+      if (reduction == culoss::reduction::mean) {
+        c.normalizer_source = source::value;
+        c.normalizer = static_cast<float>(divisor);
+        if (static_cast<double>(c.normalizer) != divisor) {
+          throw std::logic_error("the divisor of the mean is no float");
+        }
+      }
+    }
+    return std::make_unique<Case>(c);
+  };
+  t.matrices = Case(choice).streams();
+  if constexpr (std::is_base_of_v<row_choice, Choice>) {
+    t.labels = choice.labels;
+    t.class_weights = choice.class_weights;
   }
-  const cross_entropy_options o = options_of(of, a);
-  if (row.mode == mode::backward && !a.gradient.empty()) {
-    return cross_entropy_backward(where, logits, a.labels, saved,
-                                  cross_entropy_backward_outputs<T, Gradient>{gradient}, o);
-  }
-  return cross_entropy(where, logits, a.labels,
-                       cross_entropy_outputs<T, Gradient>{.loss = a.loss,
-                                                          .grad_logits = gradient,
-                                                          .statistics = a.statistics,
-                                                          .entropy = a.entropy},
-                       o);
+  if constexpr (requires { choice.entropy; }) t.entropy = choice.entropy;
+  if constexpr (requires { choice.unlike(); }) t.unlike = choice.unlike();
+  t.elements = std::is_same_v<Case, element_case> || std::is_same_v<Case, sigmoid_focal_case>;
+  return t;
 }
 
-template <class T>
-strided_logits<T> images(const sweep_row& row, matrix<T> m) {
-  if (m.empty()) return {};
-  return {m.data, row.rows / row.inner, row.cols, row.inner};
+tested_loss cross_entropy_with(const std::function<void(cross_entropy_choice&)>& set) {
+  cross_entropy_choice c;
+  set(c);
+  return tested<cross_entropy_case>(c);
+}
+tested_loss softmax_focal_of(float gamma) {
+  softmax_focal_choice c;
+  c.gamma = gamma;
+  return tested<softmax_focal_case>(c);
+}
+tested_loss sigmoid_focal_of_positives() {
+  sigmoid_focal_choice c = sigmoid_focal_of_labels();
+  c.mean_over = focal_mean::positives;
+  return tested<sigmoid_focal_case>(c);
+}
+tested_loss of_elements(element_function f) { return tested<element_case>(element_choice(f)); }
+tested_loss of_embeddings(embedding_function f) {
+  return tested<embedding_case>(embedding_choice(f));
+}
+tested_loss softmax_of(softmax_function f) {
+  return tested<softmax_case>(softmax_choice{.function = f});
+}
+tested_loss smoothing_of(smoothing_form f) {
+  return tested<smooth_labels_case>(smooth_labels_choice(f));
+}
+tested_loss distillation_in(distillation_direction d) {
+  distillation_choice c(d);
+  c.beta = 0.5f;
+  return tested<distillation_case>(c);
 }
 
-template <class T, class Where>
-status call_targets(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
-  const cross_entropy_options o = options_of(properties(row.loss), a);
-  if (row.mode == mode::backward && !a.gradient.empty()) {
-    return cross_entropy_backward(where, a.x, a.g,
-                                  vector<const row_statistics<real_of<T>>>(a.statistics),
-                                  cross_entropy_soft_backward_outputs<T>{a.gradient, a.second}, o);
-  }
-  return cross_entropy(where, a.x, a.g,
-                       cross_entropy_soft_outputs<T>{.loss = a.loss,
-                                                     .grad_logits = a.gradient,
-                                                     .grad_targets = a.second,
-                                                     .statistics = a.statistics},
-                       o);
-}
-
-template <class T, class Where>
-status call_sigmoid_focal(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
-  sigmoid_focal_options o{.reduction = a.reduction, .gamma = properties(row.loss).gamma};
-  if (row.loss == loss::sigmoid_focal) {
-    return sigmoid_focal(where, a.x, a.g,
-                         sigmoid_focal_outputs<T>{.loss = a.loss,
-                                                  .losses = a.losses,
-                                                  .grad_logits = a.gradient,
-                                                  .grad_targets = a.second},
-                         o);
-  }
-  o.mean_over = focal_mean::positives;
-  return sigmoid_focal(
-      where, a.x, a.labels,
-      sigmoid_focal_label_outputs<T>{.loss = a.loss, .losses = a.losses, .grad_logits = a.gradient},
-      o);
-}
-
-template <class T, class Where>
-status call_element(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
-  culoss_test::element_views<T> v;
-  v.input = a.x;
-  v.targets = a.g;
-  v.labels = a.labels;
-  v.loss = a.loss;
-  v.losses = a.losses;
-  v.gradient = a.gradient;
-  v.target_gradient = a.second;
-  return culoss_test::call_element_loss(element_choice_of(row.loss), where, v,
-                                        [&](auto& o) { o.reduction = a.reduction; });
-}
-
-template <class T, class Where>
-status call_pairs(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
-  culoss_test::embedding_views<T> v;
-  v.in[0] = a.x;
-  v.in[1] = a.g;
-  v.in[2] = a.h;
-  v.out[0] = a.gradient;
-  v.out[1] = a.second;
-  v.labels = a.labels;
-  v.loss = a.loss;
-  return culoss_test::call_embedding_loss(embedding_choice_of(row.loss), where, v,
-                                          [&](auto& o) { o.reduction = a.reduction; });
-}
-
-template <class T, class Where>
-status call_on_device(const sweep_row& row, const Where& where, const call_arrays<T>& a) {
-  const bool backward = row.mode == mode::backward;
-  const smooth_labels_options smoothing{.smoothing = properties(row.loss).smoothing};
-  switch (row.loss) {
-    case loss::cross_entropy_targets:
-      return call_targets(row, where, a);
-    case loss::sigmoid_focal:
-    case loss::sigmoid_focal_labels:
-      return call_sigmoid_focal(row, where, a);
-    case loss::mse:
-    case loss::huber:
-    case loss::binary_cross_entropy:
-    case loss::hinge_labels:
-      return call_element(row, where, a);
-    case loss::nll:
-      return nll(where, a.x, a.labels, nll_outputs<T>{.loss = a.loss, .grad_input = a.gradient},
-                 {.reduction = a.reduction});
-    case loss::smooth_labels:
-      return smooth_labels(where, a.labels, a.gradient, smoothing);
-    case loss::smooth_targets:
-      return backward ? smooth_labels_backward(where, a.x, a.gradient, smoothing)
-                      : smooth_labels(where, a.x, a.gradient, smoothing);
-    case loss::entropy:
-    case loss::entropy_logits:
-      return entropy(where, a.x, entropy_outputs<T>{.loss = a.loss, .grad_input = a.gradient},
-                     {.reduction = a.reduction, .input = entropy_of(row.loss)});
-    case loss::cosine_embedding:
-    case loss::contrastive:
-    case loss::triplet:
-      return call_pairs(row, where, a);
-    case loss::kl_divergence:
-      return kl_divergence(
-          where, a.x, a.g,
-          kl_divergence_outputs<T>{.loss = a.loss, .grad_p = a.gradient, .grad_q = a.second},
-          {.reduction = a.reduction, .q_input = kl_input::log_probabilities});
-    case loss::distillation:
-    case loss::distillation_jensen_shannon:
-      return distillation(where, a.x, a.g,
-                          distillation_outputs<T>{
-                              .loss = a.loss, .grad_student = a.gradient, .grad_teacher = a.second},
-                          {.reduction = a.reduction, .direction = direction_of(row.loss)});
-    case loss::multi_class_hinge:
-      return multi_class_hinge(
-          where, a.x, a.labels,
-          multi_class_hinge_outputs<T>{.loss = a.loss, .grad_scores = a.gradient},
-          {.reduction = a.reduction});
-    case loss::softmax:
-      return backward ? softmax_backward(where, a.x, a.g, a.gradient)
-                      : softmax(where, a.x, a.gradient);
-    case loss::log_softmax:
-      return backward ? log_softmax_backward(where, a.x, a.g, a.gradient)
-                      : log_softmax(where, a.x, a.gradient);
-    default:
-      return row.inner > 0 ? labeled(row, where, a, images(row, a.x), images(row, a.gradient))
-                           : labeled(row, where, a, a.x, a.gradient);
-  }
+std::vector<row_loss> make_row_losses() {
+  using enum sizes;
+  const std::vector<mode> forward{mode::forward}, fused{mode::fused}, in_place{mode::in_place};
+  const std::vector<mode> one{mode::forward, mode::fused};  // of a loss with one gradient, or two
+  const std::vector<mode> two{mode::forward, mode::fused, mode::both};
+  const std::vector<mode> all{mode::forward, mode::backward, mode::fused};
+  const std::vector<mode> backward{mode::forward, mode::backward};
+  const std::vector<mode> anchors{mode::forward, mode::fused, mode::in_place};
+  const std::vector<mode> soft{mode::forward, mode::backward, mode::fused, mode::both};
+  constexpr float kSmoothing = 0.1f, kZLoss = 1e-4f, kSoftcap = 30;
+  using choice = cross_entropy_choice;
+  return {
+      {.name = "cross_entropy_strided",
+       .loss = tested<cross_entropy_case>(choice()),
+       .runs = {{{images}, all}}},
+      {.name = "softmax_focal_strided", .loss = softmax_focal_of(2), .runs = {{{images}, all}}},
+      {.name = "sigmoid_focal",
+       .loss = tested<sigmoid_focal_case>(sigmoid_focal_choice()),
+       .runs = {{{detection, elements}, two}}},
+      {.name = "binary_cross_entropy",
+       .loss = of_elements(element_function::binary_cross_entropy),
+       .runs = {{{detection, elements}, two}}},
+      {.name = "sigmoid_focal_labels",
+       .loss = sigmoid_focal_of_positives(),
+       .background = true,
+       .runs = {{{detection}, anchors}}},
+      {.name = "mse", .loss = of_elements(element_function::mse), .runs = {{{elements}, two}}},
+      {.name = "huber", .loss = of_elements(element_function::huber), .runs = {{{elements}, two}}},
+      {.name = "hinge_labels",
+       .loss = tested<element_case>(hinge_of_labels()),
+       .runs = {{{many_classes}, one}}},
+      {.name = "cross_entropy_smoothing",
+       .loss = cross_entropy_with([](choice& c) { c.smoothing = kSmoothing; }),
+       .runs = {{{vocabulary}, all}}},
+      {.name = "cross_entropy_z_loss",
+       .loss = cross_entropy_with([](choice& c) { c.z_loss = kZLoss; }),
+       .runs = {{{vocabulary}, all}}},
+      {.name = "cross_entropy_softcap",
+       .loss = cross_entropy_with([](choice& c) { c.softcap = kSoftcap; }),
+       .runs = {{{vocabulary}, all}}},
+      {.name = "cross_entropy_all",
+       .loss = cross_entropy_with([](choice& c) {
+         c.smoothing = kSmoothing;
+         c.z_loss = kZLoss;
+         c.softcap = kSoftcap;
+         c.class_weights = c.entropy = true;
+       }),
+       .runs = {{{classes}, all}}},
+      {.name = "cross_entropy",
+       .loss = tested<cross_entropy_case>(choice()),
+       .runs = {{{classes}, in_place}}},
+      {.name = "cross_entropy_targets",
+       .loss = tested<cross_entropy_targets_case>(target_choice()),
+       .runs = {{{classes}, soft}}},
+      {.name = "softmax_focal", .loss = softmax_focal_of(2), .runs = {{{classes}, all}}},
+      {.name = "softmax_focal_1.5", .loss = softmax_focal_of(1.5f), .runs = {{{classes}, fused}}},
+      {.name = "entropy",
+       .loss = tested<entropy_case>(entropy_choice(entropy_input::probabilities)),
+       .input = kUniforms,
+       .runs = {{{classes}, one}}},
+      {.name = "entropy_logits",
+       .loss = tested<entropy_case>(entropy_choice(entropy_input::logits)),
+       .runs = {{{classes}, one}}},
+      {.name = "kl_divergence",
+       .loss = tested<kl_case>(kl_choice(false, true)),
+       .input = kUniforms,
+       .runs = {{{classes}, two}}},
+      {.name = "distillation",
+       .loss = distillation_in(distillation_direction::forward),
+       .runs = {{{classes}, two}}},
+      {.name = "distillation_jensen_shannon",
+       .loss = distillation_in(distillation_direction::jensen_shannon),
+       .runs = {{{classes}, two}}},
+      {.name = "multi_class_hinge",
+       .loss = tested<multi_hinge_case>(multi_hinge_choice()),
+       .runs = {{{classes}, one}}},
+      {.name = "cosine_embedding",
+       .loss = of_embeddings(embedding_function::cosine_embedding),
+       .runs = {{{embeddings}, two}}},
+      {.name = "contrastive",
+       .loss = of_embeddings(embedding_function::contrastive),
+       .runs = {{{embeddings}, two}}},
+      {.name = "triplet",
+       .loss = of_embeddings(embedding_function::triplet),
+       .runs = {{{embeddings}, two}}},
+      // A forward reads so little that only many narrow matrices get it out of the cache.
+      {.name = "nll",
+       .loss = tested<nll_case>(nll_choice()),
+       .sectors = 1,
+       .runs = {{{few_classes}, forward}, {{classes}, fused}}},
+      {.name = "smooth_labels",
+       .loss = smoothing_of(smoothing_form::of_labels),
+       .sectors = 0,
+       .scalar = false,
+       .runs = {{{classes}, forward}}},
+      {.name = "smooth_targets",
+       .loss = smoothing_of(smoothing_form::of_rows),
+       .own_backward = smoothing_of(smoothing_form::backward),
+       .input = kUniforms,
+       .scalar = false,
+       .runs = {{{vocabulary}, backward}}},
+      {.name = "softmax",
+       .loss = softmax_of(softmax_function::softmax),
+       .own_backward = softmax_of(softmax_function::softmax_backward),
+       .scalar = false},
+      {.name = "log_softmax",
+       .loss = softmax_of(softmax_function::log_softmax),
+       .own_backward = softmax_of(softmax_function::log_softmax_backward),
+       .scalar = false},
+  };
 }
 
 }  // namespace
 
-const row_loss& properties(loss value) { return kLosses[static_cast<int>(value)]; }
-
-int matrices_read(const sweep_row& row) {
-  return properties(row.loss).inputs + (is_softmax(row.loss) && row.mode == mode::backward ? 1 : 0);
-}
-int matrices_written(const sweep_row& row) {
-  if (!properties(row.loss).scalar) return 1;
-  return row.mode == mode::forward ? 0 : row.mode == mode::both ? 2 : 1;
+const std::vector<row_loss>& row_losses() {
+  static const std::vector<row_loss> losses = make_row_losses();
+  return losses;
 }
 
-template <class T>
-void call_loss(const sweep_row& row, const std::variant<cpu, cuda>& where,
-               const call_arrays<T>& arrays) {
-  call_on<T>(where, [&](const auto& on) { return call_on_device(row, on, arrays); });
-}
-template void call_loss(const sweep_row&, const std::variant<cpu, cuda>&,
-                        const call_arrays<float>&);
-template void call_loss(const sweep_row&, const std::variant<cpu, cuda>&, const call_arrays<half>&);
-template void call_loss(const sweep_row&, const std::variant<cpu, cuda>&, const call_arrays<bf16>&);
-template void call_loss(const sweep_row&, const std::variant<cpu, cuda>&,
-                        const call_arrays<double>&);
-
-std::size_t workspace_bytes(const sweep_row& row) {
-  switch (row.loss) {
-    case loss::sigmoid_focal:
-    case loss::sigmoid_focal_labels:
-      return sigmoid_focal_workspace_bytes(row.rows, row.cols);
-    case loss::mse:
-    case loss::huber:
-    case loss::binary_cross_entropy:
-    case loss::hinge_labels:
-      return culoss_test::workspace_bytes_of(element_choice_of(row.loss), row.rows, row.cols);
-    case loss::nll:
-      return nll_workspace_bytes(row.rows, row.cols);
-    case loss::entropy:
-    case loss::entropy_logits:
-      return entropy_workspace_bytes(row.rows, row.cols);
-    case loss::cosine_embedding:
-    case loss::contrastive:
-    case loss::triplet:
-      return culoss_test::workspace_bytes_of(embedding_choice_of(row.loss), row.rows, row.cols);
-    case loss::kl_divergence:
-      return kl_divergence_workspace_bytes(row.rows, row.cols);
-    case loss::distillation:
-    case loss::distillation_jensen_shannon:
-      return distillation_workspace_bytes(row.rows, row.cols);
-    case loss::multi_class_hinge:
-      return multi_class_hinge_workspace_bytes(row.rows, row.cols);
-    default:
-      if (!properties(row.loss).scalar) return 0;
-      return properties(row.loss).gamma != 0 ? softmax_focal_workspace_bytes(row.rows, row.cols)
-                                             : cross_entropy_workspace_bytes(row.rows, row.cols);
+const row_loss* row_loss_named(const std::string& name) {
+  for (const row_loss& l : row_losses()) {
+    if (l.name == name) return &l;
   }
+  throw std::logic_error("no loss " + name);
+}
+
+const row_loss* own_negatives_loss() {
+  static const row_loss loss{.name = "info_nce_own"};
+  return &loss;
 }
 
 }  // namespace culoss::bench

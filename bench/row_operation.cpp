@@ -11,6 +11,7 @@ namespace culoss::bench {
 namespace {
 
 using culoss_test::expectation;
+using culoss_test::loss_views;
 using culoss_test::problem;
 using culoss_test::real_format;
 
@@ -22,24 +23,30 @@ class row_operation final : public operation {
  public:
   row_operation(const sweep_row& row, data_pool& pool)
       : row_(row),
-        of_(properties(row.loss)),
+        of_(row.entry->loss),
         pool_(pool),
         copies_(row.copies(pool.on().description())),
         stride_((row.rows * row.cols + kAlignment - 1) / kAlignment * kAlignment),
         loss_(pool.on(), sizeof(real)),
         where_(pool.on().where()) {
+    const auto make = [&row](const tested_loss::makers& makers) {
+      return std::get<tested_loss::maker<T>>(makers)(std::type_identity<T>(), row.inner);
+    };
+    const bool saved_backward = row.mode == mode::backward && of_.statistics;
+    loss_call_ = make(row.entry->of(row.mode).call);
+    call_ = saved_backward ? make(of_.backward) : loss_call_;
     if (of_.labels) choose_labels();
     if (of_.class_weights) choose_class_weights();
     if (of_.entropy) entropies_ = device_array<real>(row.rows);
     if (auto* gpu = std::get_if<cuda>(&where_)) {
-      workspace_ = buffer(pool.on(), workspace_bytes(row));
+      workspace_ = buffer(pool.on(), of_.workspace_bytes(row.rows, row.cols));
       gpu->workspace = {workspace_.data(), workspace_.bytes()};
     }
     for (int copy = 0; copy < copies_; ++copy) restore_input(copy);
-    if (row.mode == mode::backward && of_.statistics) save_statistics();
+    if (saved_backward) save_statistics();
   }
 
-  void call(int copy) override { call_loss(row_, where_, arrays(copy)); }
+  void call(int copy) override { call_(where_, arrays(copy), reduction::mean); }
 
   check_result check() override {
     poison_outputs();
@@ -49,10 +56,10 @@ class row_operation final : public operation {
     checker checker;
     const std::vector<expectation> mean = expect(sample, reduction::mean);
     if (matrices_written(row_) > 0) {
-      compare(checker, of(mean, kGradients), read(kOutput, rows));
+      compare(checker, gradient_of(mean, 0), read(kOutput, rows));
     }
     if (row_.mode == mode::both) {
-      compare(checker, of(mean, kSecondGradients), read(kSecond, rows));
+      compare(checker, gradient_of(mean, 1), read(kSecond, rows));
     }
     if (gives_loss(row_)) check_losses(checker, rows, sample, of(mean, {"loss"}).bounds[0]);
     for (std::size_t i = 0; i < rows.size(); ++i) checker.count_row();
@@ -61,12 +68,6 @@ class row_operation final : public operation {
 
  private:
   static constexpr std::int64_t kAlignment = 256 / sizeof(storage);
-  // What the gradients by the inputs are called.
-  static constexpr std::initializer_list<const char*> kGradients = {
-      "grad_logits",  "grad_input", "grad_predictions", "grad_scores", "grad_p",
-      "grad_student", "grad_x1",    "grad_anchors",     "output"};
-  static constexpr std::initializer_list<const char*> kSecondGradients = {
-      "grad_targets", "grad_q", "grad_teacher", "grad_x2", "grad_positives"};
 
   std::size_t index(std::int64_t row) const { return static_cast<std::size_t>(row); }
   storage* set(int region, int copy) const {
@@ -82,18 +83,17 @@ class row_operation final : public operation {
 
   // The set whose first input is a call's third: another one where there are several.
   int third(int copy) const { return (copy + 1) % copies_; }
-  // Any class; of sigmoid focal, seven in eight are background, as most anchors are.
+  // Any class, or mostly the background, one beyond them.
   void choose_labels() {
     labels_.resize(index(row_.rows * copies_));
     std::mt19937_64 generator(static_cast<std::uint64_t>(row_.rows * 262147 + row_.cols));
     std::uniform_int_distribution<std::int64_t> any_class(0, row_.cols - 1), eighth(0, 7);
-    const bool background = row_.loss == loss::sigmoid_focal_labels;
-    const std::int64_t unlike = row_.loss == loss::contrastive ? 0 : -1;
     for (std::int64_t& label : labels_) {
-      if (is_pair_loss(row_.loss)) {
-        label = eighth(generator) < 4 ? 1 : unlike;
+      if (of_.unlike.has_value()) {
+        label = eighth(generator) < 4 ? 1 : *of_.unlike;
       } else {
-        label = background && eighth(generator) != 0 ? row_.cols : any_class(generator);
+        const bool background = row_.entry->background && eighth(generator) != 0;
+        label = background ? row_.cols : any_class(generator);
       }
     }
     label_buffer_ = device_array<std::int64_t>(row_.rows * copies_);
@@ -109,7 +109,7 @@ class row_operation final : public operation {
   }
   double divisor() const {
     const auto first = labels_.begin(), last = first + (of_.labels ? row_.rows : 0);
-    if (row_.loss == loss::sigmoid_focal_labels) {
+    if (row_.entry->background) {
       return static_cast<double>(
           std::count_if(first, last, [&](std::int64_t label) { return label < row_.cols; }));
     }
@@ -118,7 +118,7 @@ class row_operation final : public operation {
       for (auto at = first; at != last; ++at) sum += class_weights_[index(*at)];
       return sum;
     }
-    const std::int64_t columns = is_elementwise(row_.loss) ? row_.cols : 1;
+    const std::int64_t columns = of_.elements ? row_.cols : 1;
     return static_cast<double>(row_.rows) * static_cast<double>(columns);
   }
 
@@ -139,23 +139,26 @@ class row_operation final : public operation {
   }
 
   // The inputs alone.
-  call_arrays<T> inputs(int copy) const {
-    call_arrays<T> a;
-    a.x = as_matrix(row_.mode == mode::in_place ? kOutput : input_of(row_), copy);
-    if (matrices_read(row_) >= 2) a.g = as_matrix(second_input_of(row_), copy);
-    if (matrices_read(row_) == 3) a.h = as_matrix(input_of(row_), third(copy));
-    if (of_.labels) a.labels = {label_buffer_.as<std::int64_t>() + copy * row_.rows, row_.rows};
-    if (of_.class_weights) a.class_weights = {weight_buffer_.as<float>(), row_.cols};
-    return a;
+  loss_views<T> inputs(int copy) const {
+    loss_views<T> v;
+    v.in[0] = as_matrix(row_.mode == mode::in_place ? kOutput : input_of(row_), copy);
+    if (matrices_read(row_) >= 2) v.in[1] = as_matrix(second_input_of(row_), copy);
+    if (matrices_read(row_) == 3) v.in[2] = as_matrix(input_of(row_), third(copy));
+    if (of_.labels) {
+      const std::int64_t* const first = label_buffer_.as<std::int64_t>() + copy * row_.rows;
+      v.labels = vector<const std::int64_t>(first, row_.rows);
+    }
+    if (of_.class_weights) v.class_weights = {weight_buffer_.as<float>(), row_.cols};
+    return v;
   }
-  call_arrays<T> arrays(int copy) const {
-    call_arrays<T> a = inputs(copy);
-    if (matrices_written(row_) > 0) a.gradient = as_matrix(kOutput, copy);
-    if (row_.mode == mode::both) a.second = as_matrix(kSecond, copy);
-    if (gives_loss(row_)) a.loss = {loss_.as<real>(), 1};
-    if (gives_loss(row_) && of_.entropy) a.entropy = {entropies_.as<real>(), row_.rows};
-    if (row_.mode == mode::backward && of_.statistics) a.statistics = saved(copy);
-    return a;
+  loss_views<T> arrays(int copy) const {
+    loss_views<T> v = inputs(copy);
+    if (matrices_written(row_) > 0) v.out[0] = as_matrix(kOutput, copy);
+    if (row_.mode == mode::both) v.out[1] = as_matrix(kSecond, copy);
+    if (gives_loss(row_)) v.loss = {loss_.as<real>(), 1};
+    if (gives_loss(row_) && of_.entropy) v.entropy = {entropies_.as<real>(), row_.rows};
+    if (row_.mode == mode::backward && of_.statistics) v.statistics = saved(copy);
+    return v;
   }
   vector<row_statistics<real>> saved(int copy) const {
     return {statistics_.as<row_statistics<real>>() + copy * row_.rows, row_.rows};
@@ -163,9 +166,9 @@ class row_operation final : public operation {
   void save_statistics() {
     statistics_ = device_array<row_statistics<real>>(row_.rows * copies_);
     for (int copy = 0; copy < copies_; ++copy) {
-      call_arrays<T> a = inputs(copy);
-      a.statistics = saved(copy);
-      call_loss(row_, where_, a);
+      loss_views<T> v = inputs(copy);
+      v.statistics = saved(copy);
+      loss_call_(where_, v, reduction::mean);
     }
   }
 
@@ -192,8 +195,17 @@ class row_operation final : public operation {
   std::vector<expectation> expect(const problem& p, reduction reduction) const {
     const auto space =
         pool_.on().description().cuda ? culoss_test::space::cuda : culoss_test::space::cpu;
-    return case_of(row_, reduction, divisor())
+    return row_.entry->of(row_.mode)
+        .expected(reduction, divisor(), row_.inner)
         ->expect(p, {.where = space, .mode = culoss_test::mode::fused});
+  }
+  // Gradients stand in the order of their inputs.
+  static const expectation& gradient_of(const std::vector<expectation>& all, int which) {
+    for (const expectation& e : all) {
+      const bool gradient = e.name.rfind("grad_", 0) == 0 || e.name == "output";
+      if (gradient && which-- == 0) return e;
+    }
+    throw std::logic_error("nothing is known of a gradient");
   }
   // The one of these names that there is.
   static const expectation& of(const std::vector<expectation>& all,
@@ -240,19 +252,18 @@ class row_operation final : public operation {
     std::vector<real> entropies(of_.entropy ? index(row_.rows) : 0);
     if (of_.entropy) pool_.on().download(entropies.data(), entropies_.data(), entropies_.bytes());
 
-    const bool elements = is_elementwise(row_.loss);
+    const bool elements = of_.elements;
     const std::int64_t width = elements ? row_.cols : 1;  // losses of a row
     const buffer memory = device_array<real>(row_.rows * width);
     pool_.on().fill(memory.data(), 0xff, memory.bytes());
     restore_input(0);
-    call_arrays<T> a = inputs(0);
-    a.reduction = reduction::none;
+    loss_views<T> v = inputs(0);
     if (elements) {
-      a.losses = {memory.as<real>(), row_.rows, row_.cols};
+      v.losses = {memory.as<real>(), row_.rows, row_.cols};
     } else {
-      a.loss = {memory.as<real>(), row_.rows};
+      v.loss = {memory.as<real>(), row_.rows};
     }
-    call_loss(row_, where_, a);
+    call_(where_, v, reduction::none);
     std::vector<real> losses(index(row_.rows * width));
     pool_.on().download(losses.data(), memory.data(), memory.bytes());
 
@@ -282,8 +293,9 @@ class row_operation final : public operation {
   }
 
   sweep_row row_;
-  const row_loss& of_;
+  const tested_loss& of_;
   data_pool& pool_;
+  call_of<T> call_, loss_call_;  // what is timed; the loss that it is a backward of
   int copies_;
   std::int64_t stride_;  // elements between the sets of a region
   std::vector<std::int64_t> labels_;
@@ -303,12 +315,14 @@ std::unique_ptr<operation> make_row_operation(const sweep_row& row, data_pool& p
 
 std::unique_ptr<operation> make_operation(const sweep_row& row, data_pool& pool) {
   pool.hold(kNormals, row.type);
-  if (row.loss == loss::linear_cross_entropy) return make_linear(row, pool);
-  if (row.loss == loss::batch_hard) return make_mining(row, pool);
-  if (row.with_itself()) return make_self_similarity(row, pool);
-  if (row.loss == loss::siglip) return make_siglip(row, pool);
-  if (row.over_similarities()) return make_similarity(row, pool);
-  if (row.loss == loss::info_nce_own) return make_own_negatives(row, pool);
+  if (row.over_similarities()) {
+    if (row.loss == loss::linear_cross_entropy) return make_linear(row, pool);
+    if (row.loss == loss::batch_hard) return make_mining(row, pool);
+    if (row.with_itself()) return make_self_similarity(row, pool);
+    if (row.loss == loss::siglip) return make_siglip(row, pool);
+    return make_similarity(row, pool);
+  }
+  if (row.negatives > 0) return make_own_negatives(row, pool);
   if (regions_of({row}, pool.on().description())[kUniforms] > 0) pool.hold(kUniforms, row.type);
   return make_row_operation(row, pool);
 }

@@ -351,18 +351,17 @@ TEST_P(element_losses, with_matrices_that_lie_differently) {
       t.write(p.g);
       weights.write(p.weights);
       upstream.write(p.upstream_elements);
-      element_views<T> v;
-      v.input = x.as_matrix();
-      v.targets = t.as_matrix();
+      loss_views<T> v;
+      v.in[0] = x.as_matrix();
+      v.in[1] = t.as_matrix();
       v.weights = weights.as_matrix();
       v.upstream_elements = upstream.as_matrix();
       v.losses = losses.as_matrix();
-      v.gradient = dx.as_matrix();
-      v.target_gradient = dt.as_matrix();
+      v.out[0] = dx.as_matrix();
+      v.out[1] = dt.as_matrix();
       const auto set = [&](auto& o) { o.reduction = reduction::none; };
-      const culoss::status s = GetParam() == space::cpu
-                                   ? call_element_loss(c, culoss::cpu{}, v, set)
-                                   : call_element_loss(c, culoss::cuda{}, v, set);
+      const culoss::status s =
+          GetParam() == space::cpu ? c.call(culoss::cpu{}, v, set) : c.call(culoss::cuda{}, v, set);
       ASSERT_TRUE(s.ok()) << s.message();
       synchronize(GetParam());
       std::string damage;

@@ -431,14 +431,13 @@ TYPED_TEST(Lesson, Regression) {
       weights.write(w);
       const array<culoss::real_of<T>> loss(TypeParam::kSpace, 1, 0);
       const array<T> gradient(TypeParam::kSpace, 1, cols, 0, 0);
-      element_views<T> v;
-      v.input = in.as_matrix();
-      v.targets = targets.as_matrix();
+      loss_views<T> v;
+      v.in[0] = in.as_matrix();
+      v.in[1] = targets.as_matrix();
       if (choice.weights) v.weights = weights.as_matrix();
       v.loss = loss.as_vector();
-      v.gradient = gradient.as_matrix();
-      const culoss::status s =
-          call_element_loss(choice, typename TypeParam::execution{}, v, [](auto&) {});
+      v.out[0] = gradient.as_matrix();
+      const culoss::status s = choice.call(typename TypeParam::execution{}, v, [](auto&) {});
       ASSERT_TRUE(s.ok()) << s.message();
       synchronize(TypeParam::kSpace);
 

@@ -10,58 +10,25 @@
 namespace culoss_test {
 
 template <class T>
-class cross_entropy_invocation : public labeled_rows_call<cross_entropy_invocation<T>, T> {
-  using base = labeled_rows_call<cross_entropy_invocation<T>, T>;
+class cross_entropy_invocation
+    : public labeled_rows_call<cross_entropy_invocation<T>, cross_entropy_choice, T> {
+  using base = labeled_rows_call<cross_entropy_invocation<T>, cross_entropy_choice, T>;
 
  public:
   cross_entropy_invocation(const cross_entropy_choice& c, const problem& p, const execution& how)
-      : base(c, inner_of(c.inner, p.rows),
+      : base(c,
              {.argmax = c.more_outputs,
               .counts = c.more_outputs,
               .lse = c.more_outputs,
               .z_loss = c.z_loss_output,
               .entropy = c.entropy},
-             p, how),
-        choice_(c) {
-    this->take_workspace(culoss::cross_entropy_workspace_bytes(p.rows, p.cols));
+             p, how) {
     this->write(p);
   }
 
   std::vector<double> saved_statistics(const problem& p) const {
-    return exact_cross_entropy(choice_, p)[kStatisticsOutput].values;
+    return exact_cross_entropy(this->choice_, p)[kStatisticsOutput].values;
   }
-  template <class View>
-  culoss::cross_entropy_outputs<T, View> make_outputs() const {
-    culoss::cross_entropy_outputs<T, View> o;
-    o.lse = this->lse_.as_vector();
-    o.z_loss = this->z_loss_.as_vector();
-    o.entropy = this->entropy_.as_vector();
-    return o;
-  }
-  template <class Where, class View>
-  culoss::status forward(const Where& where, const View& logits,
-                         const culoss::cross_entropy_outputs<T, View>& outputs) const {
-    return culoss::cross_entropy(where, logits, this->labels(), outputs, options());
-  }
-  template <class Where, class View, class Statistics>
-  culoss::status backward(const Where& where, const View& logits, const Statistics& statistics,
-                          const View& gradient) const {
-    return culoss::cross_entropy_backward(where, logits, this->labels(), statistics,
-                                          culoss::cross_entropy_backward_outputs<T, View>{gradient},
-                                          options());
-  }
-
- private:
-  culoss::cross_entropy_options options() const {
-    culoss::cross_entropy_options o;
-    this->set_shared(o);
-    o.label_smoothing = choice_.smoothing;
-    o.softcap = choice_.softcap;
-    o.z_loss = choice_.z_loss;
-    return o;
-  }
-
-  cross_entropy_choice choice_;
 };
 
 class cross_entropy_case : public loss_case {

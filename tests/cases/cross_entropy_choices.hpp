@@ -8,6 +8,7 @@
 
 #include "tests/harness/pairwise.hpp"
 #include "tests/harness/row_choice.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -21,6 +22,18 @@ inline view view_of(std::int64_t inner, std::int64_t rows) {
   return inner_of(inner, rows) > 1 ? view::strided : view::matrix;
 }
 
+// f(logits, gradient): the first matrices of a call, or their memory as images of `inner` positions.
+template <class T, class F>
+culoss::status on_view(const loss_views<T>& v, std::int64_t inner, const F& f) {
+  if (inner == 0) return f(v.in[0], v.out[0]);
+  const auto image = [inner]<class U>(const culoss::matrix<U>& m) -> culoss::strided_logits<U> {
+    if (m.empty()) return {};
+    const std::int64_t positions = inner_of(inner, m.rows);
+    return {m.data, m.rows / positions, m.cols, positions};
+  };
+  return f(image(v.in[0]), image(v.out[0]));
+}
+
 struct cross_entropy_choice : row_choice {
   float smoothing = 0;
   float softcap = 0;
@@ -31,12 +44,7 @@ struct cross_entropy_choice : row_choice {
   bool entropy = false;
 
   culoss::cross_entropy_options reference_options(const problem& p) const {
-    culoss::cross_entropy_options o;
-    set_reference(o, p);
-    o.label_smoothing = smoothing;
-    o.softcap = softcap;
-    o.z_loss = z_loss;
-    return o;
+    return options([&](auto& o) { set_reference(o, p); });
   }
   cross_entropy_factors factors(const problem& p, std::size_t row, double divisor) const {
     return {.smoothing = smoothing,
@@ -46,6 +54,46 @@ struct cross_entropy_choice : row_choice {
             .gradient_scale = gradient_scale(p, row, divisor) / p.temperature,
             .softcap = softcap,
             .z_loss = z_loss};
+  }
+
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    return on_view(v, inner, [&]<class View>(const auto& logits, const View& gradient) {
+      return culoss::cross_entropy(
+          where, logits, v.labels,
+          culoss::cross_entropy_outputs<T, View>{.loss = v.loss,
+                                                 .grad_logits = gradient,
+                                                 .lse = v.lse,
+                                                 .statistics = v.statistics,
+                                                 .argmax = v.argmax,
+                                                 .correct = v.correct,
+                                                 .rows_counted = v.counted,
+                                                 .z_loss = v.z_loss,
+                                                 .entropy = v.entropy},
+          options(set_shared));
+    });
+  }
+  template <class T, class Where, class SetShared>
+  culoss::status call_backward(const Where& where, const loss_views<T>& v,
+                               const SetShared& set_shared) const {
+    return on_view(v, inner, [&]<class View>(const auto& logits, const View& gradient) {
+      return culoss::cross_entropy_backward(
+          where, logits, v.labels, v.statistics,
+          culoss::cross_entropy_backward_outputs<T, View>{gradient}, options(set_shared));
+    });
+  }
+  template <class SetShared>
+  culoss::cross_entropy_options options(const SetShared& set_shared) const {
+    culoss::cross_entropy_options o;
+    set_shared(o);
+    o.label_smoothing = smoothing;
+    o.softcap = softcap;
+    o.z_loss = z_loss;
+    return o;
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::cross_entropy_workspace_bytes(rows, cols);
   }
 };
 

@@ -18,6 +18,28 @@ struct target_choice : cross_entropy_choice {
     name = "cross_entropy_targets";
     labels = false;
   }
+
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    return culoss::cross_entropy(where, v.in[0], v.in[1],
+                                 culoss::cross_entropy_soft_outputs<T>{.loss = v.loss,
+                                                                       .grad_logits = v.out[0],
+                                                                       .grad_targets = v.out[1],
+                                                                       .lse = v.lse,
+                                                                       .statistics = v.statistics,
+                                                                       .argmax = v.argmax,
+                                                                       .z_loss = v.z_loss,
+                                                                       .entropy = v.entropy},
+                                 options(set_shared));
+  }
+  template <class T, class Where, class SetShared>
+  culoss::status call_backward(const Where& where, const loss_views<T>& v,
+                               const SetShared& set_shared) const {
+    return culoss::cross_entropy_backward(
+        where, v.in[0], v.in[1], v.statistics,
+        culoss::cross_entropy_soft_backward_outputs<T>{v.out[0], v.out[1]}, options(set_shared));
+  }
 };
 
 // Target rows of every kind, in turn: a softmax, a class, a few columns, not normalized, with
@@ -197,7 +219,7 @@ target_invocation<T>::target_invocation(const target_choice& c, const problem& p
       argmax_(this->template output<std::int64_t>("argmax", at(rows_, c.more_outputs))),
       z_loss_(this->template output<real>("z_loss", at(this->losses(), c.z_loss_output))),
       entropy_(this->template output<real>("entropy", at(rows_, c.entropy))) {
-  this->take_workspace(culoss::cross_entropy_workspace_bytes(p.rows, p.cols));
+  this->take_workspace(choice_.workspace_bytes(p.rows, p.cols));
   write(p);
 }
 
@@ -228,34 +250,30 @@ std::vector<moved_array> target_invocation<T>::moves() const {
 template <class T>
 template <class Where>
 culoss::status target_invocation<T>::launch_on(const Where& where) const {
-  culoss::cross_entropy_options o;
-  this->set_shared(o);
-  o.label_smoothing = choice_.smoothing;
-  o.softcap = choice_.softcap;
-  o.z_loss = choice_.z_loss;
-  const culoss::matrix<const T> logits = logits_.memory.as_matrix();
-  const culoss::matrix<const T> targets = targets_.memory.as_matrix();
-  const culoss::vector<culoss::row_statistics<real>> statistics(
-      reinterpret_cast<culoss::row_statistics<real>*>(statistics_.memory.data()),
-      statistics_.memory.given() ? rows_ : 0);
+  loss_views<T> v;
+  v.in[0] = logits_.memory.as_matrix();
+  v.in[1] = targets_.memory.as_matrix();
+  if (statistics_.memory.given()) {
+    auto* const rows = reinterpret_cast<culoss::row_statistics<real>*>(statistics_.memory.data());
+    v.statistics = {rows, rows_};
+  }
+  const auto set_shared = [this](auto& o) { this->set_shared(o); };
+  const auto set_gradients = [&] {
+    v.out[0] = gradient_.as_matrix();
+    v.out[1] = target_gradient_.as_matrix();
+  };
   if (this->has_forward()) {
-    culoss::cross_entropy_soft_outputs<T> outputs{.loss = loss_.as_vector(),
-                                                  .lse = lse_.as_vector(),
-                                                  .statistics = statistics,
-                                                  .argmax = argmax_.as_vector(),
-                                                  .z_loss = z_loss_.as_vector(),
-                                                  .entropy = entropy_.as_vector()};
-    if (!this->has_backward()) {
-      outputs.grad_logits = gradient_.as_matrix();
-      outputs.grad_targets = target_gradient_.as_matrix();
-    }
-    const culoss::status s = culoss::cross_entropy(where, logits, targets, outputs, o);
+    v.loss = loss_.as_vector();
+    if (!this->has_backward()) set_gradients();
+    v.lse = lse_.as_vector();
+    v.argmax = argmax_.as_vector();
+    v.z_loss = z_loss_.as_vector();
+    v.entropy = entropy_.as_vector();
+    const culoss::status s = choice_.call(where, v, set_shared);
     if (!s.ok() || !this->has_backward()) return s;
   }
-  return culoss::cross_entropy_backward(where, logits, targets, statistics,
-                                        culoss::cross_entropy_soft_backward_outputs<T>{
-                                            gradient_.as_matrix(), target_gradient_.as_matrix()},
-                                        o);
+  set_gradients();
+  return choice_.call_backward(where, v, set_shared);
 }
 
 class cross_entropy_targets_case : public loss_case {

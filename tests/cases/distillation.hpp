@@ -4,13 +4,13 @@
 #include <array>
 #include <culoss/divergence.hpp>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/cases/cross_entropy_choices.hpp"
 #include "tests/cases/distillation_bounds.hpp"
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -33,37 +33,26 @@ struct distillation_choice : row_choice {
     return direction == culoss::distillation_direction::reverse ? 1 : static_cast<double>(beta);
   }
   bool mixture() const { return share() > 0 && share() < 1; }
-  template <class Options>
-  void set_own(Options& o) const {
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::distillation_options o;
+    set_shared(o);
     o.direction = direction;
     o.beta = beta;
     o.temperature_squared = temperature_squared;
+    if (labels) o.labels = v.labels;
+    return culoss::distillation(where, v.in[0], v.in[1],
+                                culoss::distillation_outputs<T>{.loss = v.loss,
+                                                                .grad_student = v.out[0],
+                                                                .grad_teacher = v.out[1],
+                                                                .rows_counted = v.counted},
+                                o);
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::distillation_workspace_bytes(rows, cols);
   }
 };
-
-// Loss, both gradients and the rows counted, from the CPU function in double.
-inline std::vector<output> exact_distillation(const distillation_choice& c, const problem& p) {
-  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1), student(p.x.size()),
-      teacher(p.x.size());
-  std::vector<std::int64_t> counted(1);
-  culoss::distillation_options o;
-  c.set_reference(o, p);
-  c.set_own(o);
-  if (c.labels) o.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
-  const culoss::status s = culoss::distillation(
-      culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols),
-      culoss::matrix<const double>(p.g.data(), p.rows, p.cols),
-      {.loss = {loss.data(), static_cast<std::int64_t>(loss.size())},
-       .grad_student = {student.data(), p.rows, p.cols},
-       .grad_teacher = {teacher.data(), p.rows, p.cols},
-       .rows_counted = {counted.data(), 1}},
-      o);
-  if (!s.ok()) throw std::runtime_error(s.message());
-  return {{"loss", loss},
-          {"grad_student", student},
-          {"grad_teacher", teacher},
-          {"rows_counted", {static_cast<double>(counted[0])}}};
-}
 
 inline bool distillation_fits(const problem& p) {
   constexpr int kCapability = 90;
@@ -74,7 +63,8 @@ inline bool distillation_fits(const problem& p) {
 
 inline std::vector<expectation> bound_distillation(const distillation_choice& c, const problem& p,
                                                    space where) {
-  const std::vector<output> exact = exact_distillation(c, p);
+  const std::vector<output> exact =
+      exact_loss(c, p, {"grad_student", "grad_teacher"}, "rows_counted");
   const arithmetic a = arithmetic_of(where, p.cols, p.type, 2);
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
@@ -131,7 +121,7 @@ class distillation_invocation : public loss_call<distillation_invocation<T>, T> 
         by_teacher_(this->gradient("grad_teacher", returns_second_gradient(how.mode),
                                    place(teacher_, student_))),
         counted_(this->template output<std::int64_t>("rows_counted", this->has_values() ? 1 : -1)) {
-    this->take_workspace(culoss::distillation_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -154,18 +144,15 @@ class distillation_invocation : public loss_call<distillation_invocation<T>, T> 
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    culoss::distillation_options o;
-    this->set_shared(o);
-    choice_.set_own(o);
-    if (choice_.labels) o.labels = this->labels();
-    return culoss::distillation(
-        where, culoss::matrix<const T>(student_.memory.as_matrix()),
-        culoss::matrix<const T>(teacher_.memory.as_matrix()),
-        culoss::distillation_outputs<T>{.loss = loss_.as_vector(),
-                                        .grad_student = by_student_.as_matrix(),
-                                        .grad_teacher = by_teacher_.as_matrix(),
-                                        .rows_counted = counted_.as_vector()},
-        o);
+    loss_views<T> v;
+    v.in[0] = student_.memory.as_matrix();
+    v.in[1] = teacher_.memory.as_matrix();
+    if (choice_.labels) v.labels = this->labels();
+    v.loss = loss_.as_vector();
+    v.out[0] = by_student_.as_matrix();
+    v.out[1] = by_teacher_.as_matrix();
+    v.counted = counted_.as_vector();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tests/cases/cross_entropy_choices.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -106,93 +107,74 @@ struct element_choice : row_choice {
     if (upstream_elements) return row_weight(p, row) * weight(p, k) * upstream_of(p, k);
     return gradient_scale(p, row, divisor) * weight(p, k);
   }
-};
 
-// The matrices of a call.
-template <class T>
-struct element_views {
-  culoss::matrix<const T> input, targets;
-  culoss::label_view labels;  // instead of targets
-  culoss::matrix<const float> weights, upstream_elements;
-  culoss::vector<const float> positive_weights;
-  culoss::vector<culoss::real_of<T>> loss;
-  culoss::matrix<culoss::real_of<T>> losses;
-  culoss::matrix<T> gradient, target_gradient;
-};
-
-// `set_shared` fills in the options that all losses have.
-template <class T, class Where, class SetShared>
-culoss::status call_element_loss(const element_choice& c, const Where& where,
-                                 const element_views<T>& v, const SetShared& set_shared) {
-  const auto set = [&](auto o) {
-    set_shared(o);
-    o.upstream_elements = v.upstream_elements;
-    if constexpr (requires { o.weights; }) o.weights = v.weights;
-    if constexpr (requires { o.mean_over; }) o.mean_over = c.mean_over;
-    if constexpr (requires { o.delta; }) o.delta = c.parameter;
-    if constexpr (requires { o.beta; }) o.beta = c.parameter;
-    if constexpr (requires { o.margin; }) o.margin = c.parameter;
-    if constexpr (requires { o.power; }) o.power = c.power;
-    if constexpr (requires { o.background; }) o.background = c.background;
-    if constexpr (requires { o.label_smoothing; }) o.label_smoothing = c.smoothing;
-    if constexpr (requires { o.pos_weight; }) o.pos_weight = v.positive_weights;
-    return o;
-  };
-  const culoss::regression_outputs<T> regression{.loss = v.loss,
-                                                 .losses = v.losses,
-                                                 .grad_predictions = v.gradient,
-                                                 .grad_targets = v.target_gradient};
-  const culoss::binary_cross_entropy_outputs<T> logits{.loss = v.loss,
-                                                       .losses = v.losses,
-                                                       .grad_logits = v.gradient,
-                                                       .grad_targets = v.target_gradient};
-  const culoss::binary_cross_entropy_probabilities_outputs<T> probabilities{
-      .loss = v.loss,
-      .losses = v.losses,
-      .grad_probabilities = v.gradient,
-      .grad_targets = v.target_gradient};
-  const culoss::margin_outputs<T> margin{
-      .loss = v.loss, .losses = v.losses, .grad_scores = v.gradient};
-  const culoss::regression_options plain;
-  const culoss::hinge_options hinge;
-  const culoss::soft_margin_options soft;
-  switch (c.function) {
-    case element_function::mse:
-      return culoss::mse(where, v.input, v.targets, regression, set(plain));
-    case element_function::mae:
-      return culoss::mae(where, v.input, v.targets, regression, set(plain));
-    case element_function::huber:
-      return culoss::huber(where, v.input, v.targets, regression, set(culoss::huber_options()));
-    case element_function::smooth_l1:
-      return culoss::smooth_l1(where, v.input, v.targets, regression,
-                               set(culoss::smooth_l1_options()));
-    case element_function::binary_cross_entropy:
-      return culoss::binary_cross_entropy(where, v.input, v.targets, logits,
-                                          set(culoss::binary_cross_entropy_options()));
-    case element_function::binary_cross_entropy_probabilities:
-      return culoss::binary_cross_entropy_probabilities(
-          where, v.input, v.targets, probabilities,
-          set(culoss::binary_cross_entropy_probabilities_options()));
-    case element_function::hinge:
-      return c.labels ? culoss::hinge(where, v.input, v.labels, margin, set(hinge))
-                      : culoss::hinge(where, v.input, v.targets, margin, set(hinge));
-    case element_function::soft_margin:
-      return c.labels ? culoss::soft_margin(where, v.input, v.labels, margin, set(soft))
-                      : culoss::soft_margin(where, v.input, v.targets, margin, set(soft));
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    const auto set = [&](auto o) {
+      set_shared(o);
+      o.upstream_elements = v.upstream_elements;
+      if constexpr (requires { o.weights; }) o.weights = v.weights;
+      if constexpr (requires { o.mean_over; }) o.mean_over = mean_over;
+      if constexpr (requires { o.delta; }) o.delta = parameter;
+      if constexpr (requires { o.beta; }) o.beta = parameter;
+      if constexpr (requires { o.margin; }) o.margin = parameter;
+      if constexpr (requires { o.power; }) o.power = power;
+      if constexpr (requires { o.background; }) o.background = background;
+      if constexpr (requires { o.label_smoothing; }) o.label_smoothing = smoothing;
+      if constexpr (requires { o.pos_weight; }) o.pos_weight = v.class_weights;
+      return o;
+    };
+    const culoss::regression_outputs<T> regression{
+        .loss = v.loss, .losses = v.losses, .grad_predictions = v.out[0], .grad_targets = v.out[1]};
+    const culoss::binary_cross_entropy_outputs<T> logits{
+        .loss = v.loss, .losses = v.losses, .grad_logits = v.out[0], .grad_targets = v.out[1]};
+    const culoss::binary_cross_entropy_probabilities_outputs<T> probabilities{
+        .loss = v.loss,
+        .losses = v.losses,
+        .grad_probabilities = v.out[0],
+        .grad_targets = v.out[1]};
+    const culoss::margin_outputs<T> margin{
+        .loss = v.loss, .losses = v.losses, .grad_scores = v.out[0]};
+    const culoss::regression_options plain;
+    const culoss::hinge_options hinge;
+    const culoss::soft_margin_options soft;
+    switch (function) {
+      case element_function::mse:
+        return culoss::mse(where, v.in[0], v.in[1], regression, set(plain));
+      case element_function::mae:
+        return culoss::mae(where, v.in[0], v.in[1], regression, set(plain));
+      case element_function::huber:
+        return culoss::huber(where, v.in[0], v.in[1], regression, set(culoss::huber_options()));
+      case element_function::smooth_l1:
+        return culoss::smooth_l1(where, v.in[0], v.in[1], regression,
+                                 set(culoss::smooth_l1_options()));
+      case element_function::binary_cross_entropy:
+        return culoss::binary_cross_entropy(where, v.in[0], v.in[1], logits,
+                                            set(culoss::binary_cross_entropy_options()));
+      case element_function::binary_cross_entropy_probabilities:
+        return culoss::binary_cross_entropy_probabilities(
+            where, v.in[0], v.in[1], probabilities,
+            set(culoss::binary_cross_entropy_probabilities_options()));
+      case element_function::hinge:
+        return labels ? culoss::hinge(where, v.in[0], v.labels, margin, set(hinge))
+                      : culoss::hinge(where, v.in[0], v.in[1], margin, set(hinge));
+      case element_function::soft_margin:
+        return labels ? culoss::soft_margin(where, v.in[0], v.labels, margin, set(soft))
+                      : culoss::soft_margin(where, v.in[0], v.in[1], margin, set(soft));
+    }
+    return {};
   }
-  return {};
-}
-
-inline std::size_t workspace_bytes_of(const element_choice& c, std::int64_t rows,
-                                      std::int64_t cols) {
-  switch (c.of()) {
-    case element_choice::family::regression:
-      return culoss::regression_workspace_bytes(rows, cols);
-    case element_choice::family::margin:
-      return culoss::margin_workspace_bytes(rows, cols);
-    default:
-      return culoss::binary_cross_entropy_workspace_bytes(rows, cols);
+  std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) const {
+    switch (of()) {
+      case family::regression:
+        return culoss::regression_workspace_bytes(rows, cols);
+      case family::margin:
+        return culoss::margin_workspace_bytes(rows, cols);
+      default:
+        return culoss::binary_cross_entropy_workspace_bytes(rows, cols);
+    }
   }
-}
+};
 
 }  // namespace culoss_test

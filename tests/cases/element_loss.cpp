@@ -16,19 +16,19 @@ namespace {
 std::vector<output> exact_element_loss(const element_choice& c, const problem& p) {
   const std::size_t size = p.x.size();
   std::vector<double> loss(1), losses(size), gradient(size), target_gradient(size);
-  element_views<double> v;
-  v.input = {p.x.data(), p.rows, p.cols};
+  loss_views<double> v;
+  v.in[0] = {p.x.data(), p.rows, p.cols};
   if (c.labels) v.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
-  if (!c.labels) v.targets = {p.g.data(), p.rows, p.cols};
-  if (c.class_weights) v.positive_weights = {p.class_weights.data(), p.cols};
+  if (!c.labels) v.in[1] = {p.g.data(), p.rows, p.cols};
+  if (c.class_weights) v.class_weights = {p.class_weights.data(), p.cols};
   if (c.weights) v.weights = {p.weights.data(), p.rows, p.cols};
   if (c.upstream_elements) v.upstream_elements = {p.upstream_elements.data(), p.rows, p.cols};
   if (c.none()) v.losses = {losses.data(), p.rows, p.cols};
   if (!c.none()) v.loss = {loss.data(), 1};
-  v.gradient = {gradient.data(), p.rows, p.cols};
-  if (c.gives_target_gradient()) v.target_gradient = {target_gradient.data(), p.rows, p.cols};
+  v.out[0] = {gradient.data(), p.rows, p.cols};
+  if (c.gives_target_gradient()) v.out[1] = {target_gradient.data(), p.rows, p.cols};
   const culoss::status s =
-      call_element_loss(c, culoss::cpu{.threads = 1}, v, [&](auto& o) { c.set_reference(o, p); });
+      c.call(culoss::cpu{.threads = 1}, v, [&](auto& o) { c.set_reference(o, p); });
   if (!s.ok()) throw std::runtime_error(s.message());
   return {{c.none() ? "losses" : "loss", c.none() ? losses : loss},
           {c.gradient_name(), gradient},
@@ -100,7 +100,7 @@ class element_invocation : public loss_call<element_invocation<T>, T> {
         gradient_(this->gradient(c.gradient_name(), wants_gradient(), place(input_, targets_))),
         target_gradient_(
             this->gradient("grad_targets", wants_target_gradient(), place(targets_, input_))) {
-    this->take_workspace(workspace_bytes_of(c, p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -122,18 +122,18 @@ class element_invocation : public loss_call<element_invocation<T>, T> {
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    element_views<T> v;
-    v.input = input_.memory.as_matrix();
-    v.targets = targets_.memory.as_matrix();
+    loss_views<T> v;
+    v.in[0] = input_.memory.as_matrix();
+    v.in[1] = targets_.memory.as_matrix();
     if (choice_.labels) v.labels = this->labels();
-    v.positive_weights = this->class_weights().as_vector();
+    v.class_weights = this->class_weights().as_vector();
     v.weights = weights_.as_matrix();
     v.upstream_elements = upstream_.as_matrix();
     v.loss = loss_.as_vector();
     v.losses = losses_.as_matrix();
-    v.gradient = gradient_.as_matrix();
-    v.target_gradient = target_gradient_.as_matrix();
-    return call_element_loss(choice_, where, v, [this](auto& o) { this->set_shared(o); });
+    v.out[0] = gradient_.as_matrix();
+    v.out[1] = target_gradient_.as_matrix();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

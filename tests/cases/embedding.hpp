@@ -14,37 +14,13 @@
 
 namespace culoss_test {
 
-inline const std::vector<double>& embedding_of(const problem& p, int k) {
-  return k == 0 ? p.x : k == 1 ? p.g : p.h;
-}
-
-// Loss, gradients and, with labels, the rows that count: from the CPU function in double.
-inline std::vector<output> exact_embedding_loss(const embedding_choice& c, const problem& p) {
-  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1);
-  std::vector<std::int64_t> counted(1);
-  std::vector<std::vector<double>> gradients(3, std::vector<double>(p.x.size()));
-  embedding_views<double> v;
-  for (int k = 0; k < c.vectors(); ++k) {
-    v.in[k] = {embedding_of(p, k).data(), p.rows, p.cols};
-    v.out[k] = {gradients[static_cast<std::size_t>(k)].data(), p.rows, p.cols};
-  }
-  v.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
-  v.loss = {loss.data(), static_cast<std::int64_t>(loss.size())};
-  v.rows_counted = {counted.data(), 1};
-  const culoss::status s =
-      call_embedding_loss(c, culoss::cpu{.threads = 1}, v, [&](auto& o) { c.set_reference(o, p); });
-  if (!s.ok()) throw std::runtime_error(s.message());
-  std::vector<output> exact = {{"loss", loss}};
-  for (int k = 0; k < c.vectors(); ++k) {
-    exact.push_back({c.gradient_name(k), gradients[static_cast<std::size_t>(k)]});
-  }
-  if (c.labels) exact.push_back({"rows_counted", {static_cast<double>(counted[0])}});
-  return exact;
-}
+inline const std::vector<double>& embedding_of(const problem& p, int k) { return p.*kMatrices[k]; }
 
 inline std::vector<expectation> bound_embedding_loss(const embedding_choice& c, const problem& p,
                                                      space where) {
-  const std::vector<output> exact = exact_embedding_loss(c, p);
+  const std::vector<output> exact =
+      c.labels ? exact_loss(c, p, {c.gradient_name(0), c.gradient_name(1)}, "rows_counted")
+               : exact_loss(c, p, {c.gradient_name(0), c.gradient_name(1), c.gradient_name(2)});
   const arithmetic a = arithmetic_of(where, p.cols, p.type, c.vectors());
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
@@ -93,9 +69,8 @@ class embedding_invocation : public loss_call<embedding_invocation<T>, T> {
   embedding_invocation(const embedding_choice& c, const problem& p, const execution& how)
       : base(c, p, how), choice_(c) {
     const auto vectors = static_cast<std::size_t>(c.vectors());
-    constexpr std::vector<double> problem::*kFrom[] = {&problem::x, &problem::g, &problem::h};
     for (std::size_t k = 0; k < vectors; ++k) {
-      in_.push_back(&this->matrix_input(c.vector_name(static_cast<int>(k)), kFrom[k]));
+      in_.push_back(&this->matrix_input(c.vector_name(static_cast<int>(k)), kMatrices[k]));
     }
     loss_ = &this->template output<real>("loss", this->has_values() ? this->losses() : -1);
     for (std::size_t k = 0; k < vectors; ++k) {
@@ -108,7 +83,7 @@ class embedding_invocation : public loss_call<embedding_invocation<T>, T> {
     }
     rows_counted_ = &this->template output<std::int64_t>("rows_counted",
                                                          c.labels && this->has_values() ? 1 : -1);
-    this->take_workspace(workspace_bytes_of(c, p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -133,15 +108,15 @@ class embedding_invocation : public loss_call<embedding_invocation<T>, T> {
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    embedding_views<T> v;
+    loss_views<T> v;
     for (std::size_t k = 0; k < in_.size(); ++k) {
       v.in[k] = in_[k]->memory.as_matrix();
       v.out[k] = out_[k]->as_matrix();
     }
     if (choice_.labels) v.labels = this->labels();
     v.loss = loss_->as_vector();
-    v.rows_counted = rows_counted_->as_vector();
-    return call_embedding_loss(choice_, where, v, [&](auto& o) { this->set_shared(o); });
+    v.counted = rows_counted_->as_vector();
+    return choice_.call(where, v, [&](auto& o) { this->set_shared(o); });
   }
 
  private:

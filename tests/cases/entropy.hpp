@@ -4,12 +4,12 @@
 #include <array>
 #include <culoss/divergence.hpp>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/cases/cross_entropy_choices.hpp"
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -24,31 +24,24 @@ struct entropy_choice : row_choice {
   bool mean_elements = false;
 
   bool logits() const { return input == culoss::entropy_input::logits; }
-  template <class Options>
-  void set_own(Options& o) const {
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::entropy_options o;
+    set_shared(o);
     o.input = input;
     o.mean_elements = mean_elements;
+    return culoss::entropy(where, v.in[0],
+                           culoss::entropy_outputs<T>{.loss = v.loss, .grad_input = v.out[0]}, o);
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::entropy_workspace_bytes(rows, cols);
   }
 };
 
-// Loss and gradient, from the CPU function in double.
-inline std::vector<output> exact_entropy(const entropy_choice& c, const problem& p) {
-  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1), gradient(p.x.size());
-  culoss::entropy_options o;
-  c.set_reference(o, p);
-  c.set_own(o);
-  const culoss::status s = culoss::entropy(
-      culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols),
-      {.loss = {loss.data(), static_cast<std::int64_t>(loss.size())},
-       .grad_input = {gradient.data(), p.rows, p.cols}},
-      o);
-  if (!s.ok()) throw std::runtime_error(s.message());
-  return {{"loss", loss}, {"grad_input", gradient}};
-}
-
 inline std::vector<expectation> bound_entropy(const entropy_choice& c, const problem& p,
                                               space where) {
-  const std::vector<output> exact = exact_entropy(c, p);
+  const std::vector<output> exact = exact_loss(c, p, {"grad_input"});
   const arithmetic a = arithmetic_of(where, p.cols, p.type, 1);
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
@@ -107,7 +100,7 @@ class entropy_invocation : public loss_call<entropy_invocation<T>, T> {
         loss_(this->template output<real>("loss", this->has_values() ? this->losses() : -1)),
         gradient_(this->gradient("grad_input", how.mode != mode::forward,
                                  this->in_place() ? &input_ : nullptr)) {
-    this->take_workspace(culoss::entropy_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -123,13 +116,11 @@ class entropy_invocation : public loss_call<entropy_invocation<T>, T> {
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    culoss::entropy_options o;
-    this->set_shared(o);
-    choice_.set_own(o);
-    return culoss::entropy(
-        where, culoss::matrix<const T>(input_.memory.as_matrix()),
-        culoss::entropy_outputs<T>{.loss = loss_.as_vector(), .grad_input = gradient_.as_matrix()},
-        o);
+    loss_views<T> v;
+    v.in[0] = input_.memory.as_matrix();
+    v.loss = loss_.as_vector();
+    v.out[0] = gradient_.as_matrix();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

@@ -3,12 +3,12 @@
 
 #include <culoss/divergence.hpp>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/cases/cross_entropy_choices.hpp"
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -27,32 +27,24 @@ struct kl_choice : row_choice {
   bool reverse() const { return direction == culoss::kl_direction::reverse; }
   bool log_p() const { return p_input == culoss::kl_input::log_probabilities; }
   bool log_q() const { return q_input == culoss::kl_input::log_probabilities; }
-  template <class Options>
-  void set_own(Options& o) const {
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::kl_divergence_options o;
+    set_shared(o);
     o.p_input = p_input;
     o.q_input = q_input;
     o.direction = direction;
     o.mean_elements = mean_elements;
+    return culoss::kl_divergence(
+        where, v.in[0], v.in[1],
+        culoss::kl_divergence_outputs<T>{.loss = v.loss, .grad_p = v.out[0], .grad_q = v.out[1]},
+        o);
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::kl_divergence_workspace_bytes(rows, cols);
   }
 };
-
-// Loss and both gradients, from the CPU function in double.
-inline std::vector<output> exact_kl(const kl_choice& c, const problem& p) {
-  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1), by_p(p.x.size()),
-      by_q(p.x.size());
-  culoss::kl_divergence_options o;
-  c.set_reference(o, p);
-  c.set_own(o);
-  const culoss::status s = culoss::kl_divergence(
-      culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols),
-      culoss::matrix<const double>(p.g.data(), p.rows, p.cols),
-      {.loss = {loss.data(), static_cast<std::int64_t>(loss.size())},
-       .grad_p = {by_p.data(), p.rows, p.cols},
-       .grad_q = {by_q.data(), p.rows, p.cols}},
-      o);
-  if (!s.ok()) throw std::runtime_error(s.message());
-  return {{"loss", loss}, {"grad_p", by_p}, {"grad_q", by_q}};
-}
 
 // How far p_j d_j and its derivatives may be off, d_j = log p_j - log q_j. Of two probabilities d_j
 // is a logarithm of their quotient, whose rounding is put right; else a difference.
@@ -85,7 +77,7 @@ struct kl_element_bound {
 };
 
 inline std::vector<expectation> bound_kl(const kl_choice& c, const problem& p, space where) {
-  const std::vector<output> exact = exact_kl(c, p);
+  const std::vector<output> exact = exact_loss(c, p, {"grad_p", "grad_q"});
   const arithmetic a = arithmetic_of(where, p.cols, p.type, 2);
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
@@ -139,7 +131,7 @@ class kl_invocation : public loss_call<kl_invocation<T>, T> {
         loss_(this->template output<real>("loss", this->has_values() ? this->losses() : -1)),
         by_p_(this->gradient("grad_p", returns_gradient(how.mode), place(p_, q_))),
         by_q_(this->gradient("grad_q", returns_second_gradient(how.mode), place(q_, p_))) {
-    this->take_workspace(culoss::kl_divergence_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -159,15 +151,13 @@ class kl_invocation : public loss_call<kl_invocation<T>, T> {
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    culoss::kl_divergence_options o;
-    this->set_shared(o);
-    choice_.set_own(o);
-    return culoss::kl_divergence(
-        where, culoss::matrix<const T>(p_.memory.as_matrix()),
-        culoss::matrix<const T>(q_.memory.as_matrix()),
-        culoss::kl_divergence_outputs<T>{
-            .loss = loss_.as_vector(), .grad_p = by_p_.as_matrix(), .grad_q = by_q_.as_matrix()},
-        o);
+    loss_views<T> v;
+    v.in[0] = p_.memory.as_matrix();
+    v.in[1] = q_.memory.as_matrix();
+    v.loss = loss_.as_vector();
+    v.out[0] = by_p_.as_matrix();
+    v.out[1] = by_q_.as_matrix();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

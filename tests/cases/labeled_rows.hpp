@@ -32,9 +32,8 @@ inline std::vector<double> from_strided(const std::vector<double>& v, std::int64
   return rows;
 }
 
-// Call has forward(where, logits, outputs) and backward(where, logits, statistics, outputs) for
-// either view, and set_outputs(outputs) for those of its own.
-template <class Call, class T>
+// Call has saved_statistics(problem), for a backward alone.
+template <class Call, class Choice, class T>
 class labeled_rows_call : public loss_call<Call, T> {
   using base = loss_call<Call, T>;
 
@@ -65,16 +64,30 @@ class labeled_rows_call : public loss_call<Call, T> {
   }
 
   template <class Where>
-  culoss::status launch_on(const Where& where) {
-    if (inner_ > 0) {
-      const std::int64_t n = rows_ / inner_;
-      const auto strided = [&](const array<T>& a) {
-        return a.given() ? culoss::strided_logits<T>(a.data(), n, cols_, inner_)
-                         : culoss::strided_logits<T>();
-      };
-      return launch_view(where, strided(logits_.memory), strided(gradient_));
+  culoss::status launch_on(const Where& where) const {
+    loss_views<T> v;
+    v.in[0] = rows_of(logits_.memory);
+    v.labels = this->labels();
+    v.class_weights = this->class_weights().as_vector();
+    if (statistics_.memory.given()) {
+      auto* const rows = reinterpret_cast<culoss::row_statistics<real>*>(statistics_.memory.data());
+      v.statistics = {rows, rows_};
     }
-    return launch_view(where, logits_.memory.as_matrix(), gradient_.as_matrix());
+    const auto set_shared = [this](auto& o) { this->set_shared(o); };
+    if (this->has_forward()) {
+      v.loss = loss_.as_vector();
+      if (!this->has_backward()) v.out[0] = rows_of(gradient_);
+      v.lse = lse_.as_vector();
+      v.argmax = argmax_.as_vector();
+      v.correct = correct_.as_vector();
+      v.counted = rows_counted_.as_vector();
+      v.z_loss = z_loss_.as_vector();
+      v.entropy = entropy_.as_vector();
+      const culoss::status s = choice_.call(where, v, set_shared);
+      if (!s.ok() || !this->has_backward()) return s;
+    }
+    v.out[0] = rows_of(gradient_);
+    return choice_.call_backward(where, v, set_shared);
   }
 
  protected:
@@ -83,10 +96,11 @@ class labeled_rows_call : public loss_call<Call, T> {
     bool argmax, counts, lse, z_loss, entropy;
   };
 
-  labeled_rows_call(const row_choice& choice, std::int64_t inner, const wanted_outputs& wanted,
-                    const problem& p, const execution& how)
+  labeled_rows_call(const Choice& choice, const wanted_outputs& wanted, const problem& p,
+                    const execution& how)
       : base(choice, p, how),
-        inner_(inner),
+        choice_(choice),
+        inner_(inner_of(choice.inner, p.rows)),
         logits_(make_logits()),
         loss_(this->template output<real>("loss", at(this->losses()))),
         gradient_(this->gradient("grad_logits", writes_gradient(),
@@ -97,13 +111,16 @@ class labeled_rows_call : public loss_call<Call, T> {
         correct_(this->template output<std::int64_t>("correct", at(1, wanted.counts))),
         rows_counted_(this->template output<std::int64_t>("rows_counted", at(1, wanted.counts))),
         z_loss_(this->template output<real>("z_loss", at(this->losses(), wanted.z_loss))),
-        entropy_(this->template output<real>("entropy", at(rows_, wanted.entropy))) {}
+        entropy_(this->template output<real>("entropy", at(rows_, wanted.entropy))) {
+    this->take_workspace(choice.workspace_bytes(rows_, cols_));
+  }
 
   bool writes_gradient() const { return how_.mode != mode::forward; }
 
   using base::cols_;
   using base::how_;
   using base::rows_;
+  const Choice choice_;
   const std::int64_t inner_;  // 0: a matrix
   array_slot<T>& logits_;
   const array<real>& loss_;
@@ -144,24 +161,10 @@ class labeled_rows_call : public loss_call<Call, T> {
     return s;
   }
 
-  template <class Where, class View>
-  culoss::status launch_view(const Where& where, const View& logits, const View& gradient) {
-    const culoss::vector<culoss::row_statistics<real>> statistics(
-        reinterpret_cast<culoss::row_statistics<real>*>(statistics_.memory.data()),
-        statistics_.memory.given() ? rows_ : 0);
-    Call& call = static_cast<Call&>(*this);
-    if (this->has_forward()) {
-      auto outputs = call.template make_outputs<View>();
-      outputs.loss = loss_.as_vector();
-      if (!this->has_backward()) outputs.grad_logits = gradient;
-      outputs.statistics = statistics;
-      outputs.argmax = argmax_.as_vector();
-      outputs.correct = correct_.as_vector();
-      outputs.rows_counted = rows_counted_.as_vector();
-      const culoss::status s = call.forward(where, logits, outputs);
-      if (!s.ok() || !this->has_backward()) return s;
-    }
-    return call.backward(where, logits, statistics, gradient);
+  // Of images, as rows of their memory.
+  culoss::matrix<T> rows_of(const array<T>& a) const {
+    if (inner_ == 0 || !a.given()) return a.as_matrix();
+    return {a.data(), rows_, cols_};
   }
 };
 

@@ -10,6 +10,7 @@
 
 #include "tests/cases/cross_entropy_choices.hpp"
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -23,39 +24,30 @@ struct multi_hinge_choice : row_choice {
   int power = 1;
 
   bool largest() const { return form == culoss::hinge_form::max; }
-  template <class Options>
-  void set_own(Options& o) const {
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::multi_class_hinge_options o;
+    set_shared(o);
     o.form = form;
     o.margin = margin;
     o.power = power;
+    return culoss::multi_class_hinge(
+        where, v.in[0], v.labels,
+        culoss::multi_class_hinge_outputs<T>{
+            .loss = v.loss, .grad_scores = v.out[0], .rows_counted = v.counted},
+        o);
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::multi_class_hinge_workspace_bytes(rows, cols);
   }
 };
-
-// Loss, gradient and rows counted, from the CPU function in double.
-inline std::vector<output> exact_multi_hinge(const multi_hinge_choice& c, const problem& p) {
-  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1), gradient(p.x.size());
-  std::vector<std::int64_t> counted(1);
-  culoss::multi_class_hinge_options o;
-  c.set_reference(o, p);
-  c.set_own(o);
-  const culoss::status s = culoss::multi_class_hinge(
-      culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols),
-      culoss::vector<const std::int64_t>(p.labels.data(), p.rows),
-      {.loss = {loss.data(), static_cast<std::int64_t>(loss.size())},
-       .grad_scores = {gradient.data(), p.rows, p.cols},
-       .rows_counted = {counted.data(), 1}},
-      o);
-  if (!s.ok()) throw std::runtime_error(s.message());
-  return {{"loss", loss},
-          {"grad_scores", gradient},
-          {"rows_counted", {static_cast<double>(counted[0])}}};
-}
 
 // z_j = (x_j - x_t) + m is two roundings from the exact one. Where it is closer to 0 than that, but
 // not 0, either derivative will do: of at most one element in a hundred.
 inline std::vector<expectation> bound_multi_hinge(const multi_hinge_choice& c, const problem& p,
                                                   space where) {
-  const std::vector<output> exact = exact_multi_hinge(c, p);
+  const std::vector<output> exact = exact_loss(c, p, {"grad_scores"}, "rows_counted");
   const arithmetic a = arithmetic_of(where, p.cols, p.type, 1);
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
@@ -136,7 +128,7 @@ class multi_hinge_invocation : public loss_call<multi_hinge_invocation<T>, T> {
         gradient_(this->gradient("grad_scores", how.mode != mode::forward,
                                  this->in_place() ? &scores_ : nullptr)),
         counted_(this->template output<std::int64_t>("rows_counted", this->has_values() ? 1 : -1)) {
-    this->take_workspace(culoss::multi_class_hinge_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -158,15 +150,13 @@ class multi_hinge_invocation : public loss_call<multi_hinge_invocation<T>, T> {
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    culoss::multi_class_hinge_options o;
-    this->set_shared(o);
-    choice_.set_own(o);
-    return culoss::multi_class_hinge(
-        where, culoss::matrix<const T>(scores_.memory.as_matrix()), this->labels(),
-        culoss::multi_class_hinge_outputs<T>{.loss = loss_.as_vector(),
-                                             .grad_scores = gradient_.as_matrix(),
-                                             .rows_counted = counted_.as_vector()},
-        o);
+    loss_views<T> v;
+    v.in[0] = scores_.memory.as_matrix();
+    v.labels = this->labels();
+    v.loss = loss_.as_vector();
+    v.out[0] = gradient_.as_matrix();
+    v.counted = counted_.as_vector();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

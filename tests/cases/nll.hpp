@@ -4,12 +4,12 @@
 #include <array>
 #include <culoss/nll.hpp>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/cases/cross_entropy_bounds.hpp"
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -19,31 +19,25 @@ struct nll_choice : row_choice {
   culoss::nll_input input = culoss::nll_input::log_probabilities;
 
   bool probabilities() const { return input == culoss::nll_input::probabilities; }
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::nll_options o;
+    set_shared(o);
+    o.input = input;
+    return culoss::nll(
+        where, v.in[0], v.labels,
+        culoss::nll_outputs<T>{.loss = v.loss, .grad_input = v.out[0], .rows_counted = v.counted},
+        o);
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::nll_workspace_bytes(rows, cols);
+  }
 };
-
-// Loss, gradient, rows counted, from the CPU function in double.
-inline std::vector<output> exact_nll(const nll_choice& c, const problem& p) {
-  std::vector<double> loss(c.none() ? static_cast<std::size_t>(p.rows) : 1), gradient(p.x.size());
-  std::vector<std::int64_t> counted(1);
-  culoss::nll_options o;
-  c.set_reference(o, p);
-  o.input = c.input;
-  const culoss::status s = culoss::nll(
-      culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols),
-      culoss::vector<const std::int64_t>(p.labels.data(), p.rows),
-      {.loss = {loss.data(), static_cast<std::int64_t>(loss.size())},
-       .grad_input = {gradient.data(), p.rows, p.cols},
-       .rows_counted = {counted.data(), 1}},
-      o);
-  if (!s.ok()) throw std::runtime_error(s.message());
-  return {{"loss", loss},
-          {"grad_input", gradient},
-          {"rows_counted", {static_cast<double>(counted[0])}}};
-}
 
 // A logarithm and three factors; upstream, divisor and a quotient.
 inline std::vector<expectation> bound_nll(const nll_choice& c, const problem& p, space where) {
-  const std::vector<output> exact = exact_nll(c, p);
+  const std::vector<output> exact = exact_loss(c, p, {"grad_input"}, "rows_counted");
   const arithmetic a = arithmetic_of(where, p.cols, p.type, 1);
   const format& real = real_format(p.type);
   const format& type = format_of(p.type);
@@ -88,7 +82,7 @@ class nll_invocation : public loss_call<nll_invocation<T>, T> {
                                  this->in_place() ? &input_ : nullptr)),
         rows_counted_(
             this->template output<std::int64_t>("rows_counted", this->has_values() ? 1 : -1)) {
-    this->take_workspace(culoss::nll_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -110,14 +104,13 @@ class nll_invocation : public loss_call<nll_invocation<T>, T> {
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    culoss::nll_options o;
-    this->set_shared(o);
-    o.input = choice_.input;
-    return culoss::nll(where, culoss::matrix<const T>(input_.memory.as_matrix()), this->labels(),
-                       culoss::nll_outputs<T>{.loss = loss_.as_vector(),
-                                              .grad_input = gradient_.as_matrix(),
-                                              .rows_counted = rows_counted_.as_vector()},
-                       o);
+    loss_views<T> v;
+    v.in[0] = input_.memory.as_matrix();
+    v.labels = this->labels();
+    v.loss = loss_.as_vector();
+    v.out[0] = gradient_.as_matrix();
+    v.counted = rows_counted_.as_vector();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

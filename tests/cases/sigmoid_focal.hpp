@@ -11,6 +11,7 @@
 #include "tests/cases/cross_entropy_choices.hpp"
 #include "tests/cases/sigmoid_focal_bounds.hpp"
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -32,12 +33,31 @@ struct sigmoid_focal_choice : row_choice {
   bool is_bad(const problem& p, std::size_t row) const {
     return bad(p, row) && p.labels[row] != background_of(p);
   }
-  template <class Options>
-  void set_own(Options& o) const {
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::sigmoid_focal_options o;
+    set_shared(o);
     o.gamma = gamma;
     o.alpha = alpha;
-    if (labels) o.background = background;
     o.mean_over = mean_over;
+    if (!labels) {
+      return culoss::sigmoid_focal(where, v.in[0], v.in[1],
+                                   culoss::sigmoid_focal_outputs<T>{.loss = v.loss,
+                                                                    .losses = v.losses,
+                                                                    .grad_logits = v.out[0],
+                                                                    .grad_targets = v.out[1]},
+                                   o);
+    }
+    o.background = background;
+    return culoss::sigmoid_focal(
+        where, v.in[0], v.labels,
+        culoss::sigmoid_focal_label_outputs<T>{
+            .loss = v.loss, .losses = v.losses, .grad_logits = v.out[0], .positives = v.counted},
+        o);
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::sigmoid_focal_workspace_bytes(rows, cols);
   }
   // What a mean divides by.
   double own_divisor(const problem& p) const {
@@ -58,30 +78,17 @@ inline std::vector<output> exact_sigmoid_focal(const sigmoid_focal_choice& c, co
   const std::size_t size = p.x.size();
   std::vector<double> loss(1), losses(size), gradient(size), target_gradient(size);
   std::vector<std::int64_t> positives(1);
-  culoss::sigmoid_focal_options o;
-  c.set_reference(o, p);
-  c.set_own(o);
-  const culoss::matrix<const double> logits(p.x.data(), p.rows, p.cols);
-  const auto set = [&](auto& outputs) {
-    if (c.none()) outputs.losses = {losses.data(), p.rows, p.cols};
-    if (!c.none()) outputs.loss = {loss.data(), 1};
-    outputs.grad_logits = {gradient.data(), p.rows, p.cols};
-  };
-  culoss::status s;
-  if (c.labels) {
-    culoss::sigmoid_focal_label_outputs<double> outputs;
-    set(outputs);
-    outputs.positives = {positives.data(), 1};
-    s = culoss::sigmoid_focal(culoss::cpu{.threads = 1}, logits,
-                              culoss::vector<const std::int64_t>(p.labels.data(), p.rows), outputs,
-                              o);
-  } else {
-    culoss::sigmoid_focal_outputs<double> outputs;
-    set(outputs);
-    outputs.grad_targets = {target_gradient.data(), p.rows, p.cols};
-    s = culoss::sigmoid_focal(culoss::cpu{.threads = 1}, logits,
-                              culoss::matrix<const double>(p.g.data(), p.rows, p.cols), outputs, o);
-  }
+  loss_views<double> v;
+  v.in[0] = {p.x.data(), p.rows, p.cols};
+  v.in[1] = {p.g.data(), p.rows, p.cols};
+  v.out[0] = {gradient.data(), p.rows, p.cols};
+  v.out[1] = {target_gradient.data(), p.rows, p.cols};
+  v.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
+  if (c.none()) v.losses = {losses.data(), p.rows, p.cols};
+  if (!c.none()) v.loss = {loss.data(), 1};
+  v.counted = {positives.data(), 1};
+  const culoss::status s =
+      c.call(culoss::cpu{.threads = 1}, v, [&](auto& o) { c.set_reference(o, p); });
   if (!s.ok()) throw std::runtime_error(s.message());
   return {{c.none() ? "losses" : "loss", c.none() ? losses : loss},
           {"grad_logits", gradient},
@@ -148,7 +155,7 @@ class sigmoid_focal_invocation : public loss_call<sigmoid_focal_invocation<T>, T
             this->gradient("grad_targets", wants_target_gradient(), place(targets_, logits_))),
         positives_(this->template output<std::int64_t>("positives",
                                                        c.labels && this->has_values() ? 1 : -1)) {
-    this->take_workspace(culoss::sigmoid_focal_workspace_bytes(p.rows, p.cols));
+    this->take_workspace(c.workspace_bytes(p.rows, p.cols));
     this->write(p);
   }
 
@@ -167,26 +174,16 @@ class sigmoid_focal_invocation : public loss_call<sigmoid_focal_invocation<T>, T
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    culoss::sigmoid_focal_options o;
-    this->set_shared(o);
-    choice_.set_own(o);
-    const culoss::matrix<const T> logits = logits_.memory.as_matrix();
-    if (choice_.labels) {
-      return culoss::sigmoid_focal(
-          where, logits, this->labels(),
-          culoss::sigmoid_focal_label_outputs<T>{.loss = loss_.as_vector(),
-                                                 .losses = losses_.as_matrix(),
-                                                 .grad_logits = gradient_.as_matrix(),
-                                                 .positives = positives_.as_vector()},
-          o);
-    }
-    return culoss::sigmoid_focal(
-        where, logits, culoss::matrix<const T>(targets_.memory.as_matrix()),
-        culoss::sigmoid_focal_outputs<T>{.loss = loss_.as_vector(),
-                                         .losses = losses_.as_matrix(),
-                                         .grad_logits = gradient_.as_matrix(),
-                                         .grad_targets = target_gradient_.as_matrix()},
-        o);
+    loss_views<T> v;
+    v.in[0] = logits_.memory.as_matrix();
+    v.in[1] = targets_.memory.as_matrix();
+    if (choice_.labels) v.labels = this->labels();
+    v.loss = loss_.as_vector();
+    v.losses = losses_.as_matrix();
+    v.out[0] = gradient_.as_matrix();
+    v.out[1] = target_gradient_.as_matrix();
+    v.counted = positives_.as_vector();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tests/harness/call.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -27,13 +28,13 @@ struct smooth_labels_choice : row_choice {
   smoothing_form form;
   float smoothing;
 
-  template <class Where, class T>
-  culoss::status call(const Where& where, culoss::matrix<const T> in, culoss::label_view label,
-                      culoss::matrix<T> out) const {
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v, const SetShared&) const {
     const culoss::smooth_labels_options o{.smoothing = smoothing, .ignore_index = ignore_index};
-    if (labels) return culoss::smooth_labels(where, label, out, o);
-    return form == smoothing_form::of_rows ? culoss::smooth_labels(where, in, out, o)
-                                           : culoss::smooth_labels_backward(where, in, out, o);
+    if (labels) return culoss::smooth_labels(where, v.labels, v.out[0], o);
+    return form == smoothing_form::of_rows
+               ? culoss::smooth_labels(where, v.in[0], v.out[0], o)
+               : culoss::smooth_labels_backward(where, v.in[0], v.out[0], o);
   }
 };
 
@@ -61,8 +62,11 @@ class smooth_labels_invocation : public loss_call<smooth_labels_invocation<T>, T
 
   template <class Where>
   culoss::status launch_on(const Where& where) const {
-    return choice_.call<Where, T>(where, input_.memory.as_matrix(), this->labels(),
-                                  output_.as_matrix());
+    loss_views<T> v;
+    v.in[0] = input_.memory.as_matrix();
+    if (choice_.labels) v.labels = this->labels();
+    v.out[0] = output_.as_matrix();
+    return choice_.call(where, v, [this](auto& o) { this->set_shared(o); });
   }
 
  private:
@@ -97,10 +101,11 @@ class smooth_labels_case : public loss_case {
   // (1 - s) q + s / C: three roundings of a factor each, and the sum's.
   std::vector<expectation> bound(const problem& p, space where) const override {
     std::vector<double> values(p.x.size());
-    const culoss::status s = choice_.call<culoss::cpu, double>(
-        {.threads = 1}, {p.x.data(), p.rows, p.cols},
-        culoss::vector<const std::int64_t>(p.labels.data(), p.rows),
-        {values.data(), p.rows, p.cols});
+    loss_views<double> v;
+    v.in[0] = {p.x.data(), p.rows, p.cols};
+    v.labels = culoss::vector<const std::int64_t>(p.labels.data(), p.rows);
+    v.out[0] = {values.data(), p.rows, p.cols};
+    const culoss::status s = choice_.call(culoss::cpu{.threads = 1}, v, [](auto&) {});
     if (!s.ok()) throw std::runtime_error(s.message());
     const format& type = format_of(p.type);
     const arithmetic a = arithmetic_of(where, p.cols, p.type, 1);

@@ -10,6 +10,7 @@
 #include "tests/harness/arrays.hpp"
 #include "tests/harness/bounds.hpp"
 #include "tests/harness/loss_case.hpp"
+#include "tests/harness/views.hpp"
 
 namespace culoss_test {
 
@@ -33,25 +34,24 @@ struct softmax_choice {
                                              "log_softmax_backward"};
     return kNames[static_cast<int>(function)];
   }
-};
 
-// The function of the choice. `g` is empty for the forward functions.
-template <class Where, class T>
-culoss::status call_softmax(const softmax_choice& c, const Where& where, culoss::matrix<const T> x,
-                            culoss::matrix<const T> g, culoss::matrix<T> out,
-                            culoss::scalar temperature) {
-  const culoss::softmax_options options{.temperature = temperature};
-  switch (c.function) {
-    case softmax_function::log_softmax:
-      return culoss::log_softmax(where, x, out, options);
-    case softmax_function::softmax_backward:
-      return culoss::softmax_backward(where, x, g, out, options);
-    case softmax_function::log_softmax_backward:
-      return culoss::log_softmax_backward(where, x, g, out, options);
-    default:
-      return culoss::softmax(where, x, out, options);
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    culoss::softmax_options o;
+    set_shared(o);
+    switch (function) {
+      case softmax_function::log_softmax:
+        return culoss::log_softmax(where, v.in[0], v.out[0], o);
+      case softmax_function::softmax_backward:
+        return culoss::softmax_backward(where, v.in[0], v.in[1], v.out[0], o);
+      case softmax_function::log_softmax_backward:
+        return culoss::log_softmax_backward(where, v.in[0], v.in[1], v.out[0], o);
+      default:
+        return culoss::softmax(where, v.in[0], v.out[0], o);
+    }
   }
-}
+};
 
 template <class T>
 class softmax_invocation : public invocation {
@@ -123,8 +123,11 @@ class softmax_invocation : public invocation {
     if (choice_.temperature_on_device) {
       temperature = static_cast<const float*>(temperature_.data());
     }
-    return call_softmax<Where, T>(choice_, where, x_.as_matrix(), g_.as_matrix(),
-                                  result().as_matrix(), temperature);
+    loss_views<T> v;
+    v.in[0] = x_.as_matrix();
+    v.in[1] = g_.as_matrix();
+    v.out[0] = result().as_matrix();
+    return choice_.call(where, v, [&](auto& o) { o.temperature = temperature; });
   }
 
   softmax_choice choice_;
@@ -193,9 +196,12 @@ class softmax_case : public loss_case {
  private:
   static std::vector<double> exact(const softmax_choice& c, const problem& p) {
     std::vector<double> out(p.x.size());
-    const culoss::status s = call_softmax<culoss::cpu, double>(
-        c, {.threads = 1}, {p.x.data(), p.rows, p.cols}, {p.g.data(), p.rows, p.cols},
-        {out.data(), p.rows, p.cols}, p.temperature);
+    loss_views<double> v;
+    v.in[0] = {p.x.data(), p.rows, p.cols};
+    v.in[1] = {p.g.data(), p.rows, p.cols};
+    v.out[0] = {out.data(), p.rows, p.cols};
+    const culoss::status s =
+        c.call(culoss::cpu{.threads = 1}, v, [&](auto& o) { o.temperature = p.temperature; });
     if (!s.ok()) throw std::runtime_error(s.message());
     return out;
   }

@@ -19,6 +19,44 @@ struct softmax_focal_choice : row_choice {
   float gamma = 2;
   std::int64_t inner = 0;  // as cross_entropy_choice
   bool more_outputs = true;
+
+  template <class T, class Where, class SetShared>
+  culoss::status call(const Where& where, const loss_views<T>& v,
+                      const SetShared& set_shared) const {
+    return on_view(v, inner, [&]<class View>(const auto& logits, const View& gradient) {
+      return culoss::softmax_focal(
+          where, logits, v.labels,
+          culoss::softmax_focal_outputs<T, View>{.loss = v.loss,
+                                                 .grad_logits = gradient,
+                                                 .statistics = v.statistics,
+                                                 .argmax = v.argmax,
+                                                 .correct = v.correct,
+                                                 .rows_counted = v.counted},
+          options(v.class_weights, set_shared));
+    });
+  }
+  template <class T, class Where, class SetShared>
+  culoss::status call_backward(const Where& where, const loss_views<T>& v,
+                               const SetShared& set_shared) const {
+    return on_view(v, inner, [&]<class View>(const auto& logits, const View& gradient) {
+      return culoss::softmax_focal_backward(
+          where, logits, v.labels, v.statistics,
+          culoss::softmax_focal_backward_outputs<T, View>{gradient},
+          options(v.class_weights, set_shared));
+    });
+  }
+  template <class SetShared>
+  culoss::softmax_focal_options options(culoss::vector<const float> alpha,
+                                        const SetShared& set_shared) const {
+    culoss::softmax_focal_options o;
+    set_shared(o);
+    o.gamma = gamma;
+    o.alpha = alpha;
+    return o;
+  }
+  static std::size_t workspace_bytes(std::int64_t rows, std::int64_t cols) {
+    return culoss::softmax_focal_workspace_bytes(rows, cols);
+  }
 };
 
 // Loss, gradient, statistics, arg-max, correct, rows counted, from the CPU function in double.
@@ -27,10 +65,10 @@ inline std::vector<output> exact_softmax_focal(const softmax_focal_choice& c, co
   std::vector<double> loss(c.none() ? rows : 1), gradient(p.x.size());
   std::vector<culoss::row_statistics<double>> statistics(rows);
   std::vector<std::int64_t> argmax(rows), counts(2);
-  culoss::softmax_focal_options o;
-  c.set_reference(o, p);
-  o.gamma = c.gamma;
-  if (c.class_weights) o.alpha = {p.class_weights.data(), p.cols};
+  const culoss::vector<const float> alpha(p.class_weights.data(), p.cols);
+  const culoss::softmax_focal_options o =
+      c.options(c.class_weights ? alpha : culoss::vector<const float>(),
+                [&](auto& shared) { c.set_reference(shared, p); });
   const culoss::vector<const std::int64_t> labels(p.labels.data(), p.rows);
   const culoss::status s = culoss::softmax_focal(
       culoss::cpu{.threads = 1}, culoss::matrix<const double>(p.x.data(), p.rows, p.cols), labels,
@@ -87,53 +125,25 @@ inline std::vector<expectation> bound_softmax_focal(const softmax_focal_choice& 
 }
 
 template <class T>
-class softmax_focal_invocation : public labeled_rows_call<softmax_focal_invocation<T>, T> {
-  using base = labeled_rows_call<softmax_focal_invocation<T>, T>;
+class softmax_focal_invocation
+    : public labeled_rows_call<softmax_focal_invocation<T>, softmax_focal_choice, T> {
+  using base = labeled_rows_call<softmax_focal_invocation<T>, softmax_focal_choice, T>;
 
  public:
   softmax_focal_invocation(const softmax_focal_choice& c, const problem& p, const execution& how)
-      : base(c, inner_of(c.inner, p.rows),
+      : base(c,
              {.argmax = c.more_outputs,
               .counts = c.more_outputs,
               .lse = false,
               .z_loss = false,
               .entropy = false},
-             p, how),
-        choice_(c) {
-    this->take_workspace(culoss::softmax_focal_workspace_bytes(p.rows, p.cols));
+             p, how) {
     this->write(p);
   }
 
   std::vector<double> saved_statistics(const problem& p) const {
-    return exact_softmax_focal(choice_, p)[2].values;
+    return exact_softmax_focal(this->choice_, p)[2].values;
   }
-  template <class View>
-  culoss::softmax_focal_outputs<T, View> make_outputs() const {
-    return {};
-  }
-  template <class Where, class View>
-  culoss::status forward(const Where& where, const View& logits,
-                         const culoss::softmax_focal_outputs<T, View>& outputs) const {
-    return culoss::softmax_focal(where, logits, this->labels(), outputs, options());
-  }
-  template <class Where, class View, class Statistics>
-  culoss::status backward(const Where& where, const View& logits, const Statistics& statistics,
-                          const View& gradient) const {
-    return culoss::softmax_focal_backward(where, logits, this->labels(), statistics,
-                                          culoss::softmax_focal_backward_outputs<T, View>{gradient},
-                                          options());
-  }
-
- private:
-  culoss::softmax_focal_options options() const {
-    culoss::softmax_focal_options o;
-    this->set_shared(o);
-    o.gamma = choice_.gamma;
-    if (this->class_weights().given()) o.alpha = this->class_weights().as_vector();
-    return o;
-  }
-
-  softmax_focal_choice choice_;
 };
 
 class softmax_focal_case : public loss_case {
