@@ -77,6 +77,22 @@ TEST_F(linear_plan, has_the_same_bits_under_every_schedule) {
   }
 }
 
+// Also where nothing divides by the rows that count.
+TEST_F(linear_plan, does_not_read_what_stood_in_the_workspace) {
+  std::vector<linear_choice> all = choices();
+  all.push_back(linear(plain_cross_entropy()));
+  all.back().reduction = culoss::reduction::sum;
+  for (const linear_choice& c : all) {
+    for (const element type : {element::float32, element::float16}) {
+      const linear_numbers p =
+          make_linear(c, {.type = type, .rows = 20, .classes = 37, .dimension = 9});
+      const results poisoned = run(c, p), zeros = run(c, p, {.zeros_in_workspace = true});
+      ASSERT_TRUE(poisoned.status.ok()) << poisoned.status.message();
+      EXPECT_EQ(difference(poisoned.outputs, zeros.outputs), "") << describe(c, p);
+    }
+  }
+}
+
 // A product for the logits of each chunk, and one for each gradient of a matrix.
 TEST_F(linear_plan, takes_as_many_rows_and_products_as_the_query_says) {
   if (!simt::present()) GTEST_SKIP() << "a real device counts no products";

@@ -155,6 +155,24 @@ TEST_P(linear_special_values, ignored_rows_are_zeros) {
   }
 }
 
+// Nor does a weight that is not finite reach a batch in which nothing counts.
+TEST_P(linear_special_values, ignored_rows_are_zeros_whatever_the_weights_are) {
+  for (const auto reduction : {culoss::reduction::mean, culoss::reduction::none}) {
+    linear_choice choice = each_row();
+    choice.reduction = reduction;
+    for_each_way(choice, 30, [&](const linear_choice& c, element type) {
+      linear_numbers p = make_linear(c, {.type = type, .rows = 9, .classes = 30, .dimension = 5});
+      std::ranges::fill(p.rows.labels, -100);
+      p.w[17 * 5 + 2] = kNan;
+      p.w[3 * 5] = kInfinity;
+      const results r = run_here(c, p);
+      for (const char* name : {"grad_hidden", "grad_weight", "grad_bias"}) {
+        for (const double g : values(r, name)) EXPECT_TRUE(same_bits(g, 0.0)) << name;
+      }
+    });
+  }
+}
+
 TEST_P(linear_special_values, a_bad_label_makes_its_row_and_the_weights_nan) {
   for_each_way(each_row(), 40, [&](linear_choice c, element type) {
     linear_numbers p = make_linear(c, {.type = type, .rows = 12, .classes = 40, .dimension = 6});

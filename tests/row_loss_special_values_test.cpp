@@ -409,7 +409,9 @@ TEST_P(row_loss_special_values, of_distillation) {
         fill(teacher(8), 0, cols, -kInf);
         std::copy(student(9), student(9) + cols, teacher(9));  // the same
         teacher(10)[0] = 2000;  // so certain that the others' probabilities are 0
-        student(10)[1] = student(10)[0] = -kInf;
+        for (const std::int64_t j : {std::int64_t{0}, std::int64_t{1}, cols - 1}) {
+          student(10)[j] = -kInf;  // infinite beside the certain column, too
+        }
         check(c, p);
         const std::vector<output> r = outputs_of(c, p, {.where = GetParam()});
         const std::vector<double> loss = values_of(r, "loss"), ds = values_of(r, "grad_student"),

@@ -224,8 +224,12 @@ inline std::vector<distillation_choice> distillation_choices() {
   const auto allowed = [](const combination& c) {
     return shared_levels_allowed(few_shared_levels(c)) && (c[9] != 0 || c[5] == 0);
   };
+  // A mean over the rows that count is three options at once.
+  distillation_choice labeled;
+  labeled.labels = true;
+  labeled.name += "_labeled";
   std::vector<distillation_choice> choices = {
-      distillation_choice(), distillation_choice(distillation_direction::jensen_shannon)};
+      distillation_choice(), distillation_choice(distillation_direction::jensen_shannon), labeled};
   for (const combination& c : pairwise_cover(levels, allowed)) choices.push_back(choice(c));
   return choices;
 }

@@ -149,7 +149,7 @@ class distillation_bounds {
   part part_of(double p, double p_error, double rise, double rise_error, double m,
                double m_error) const {
     rise_error += 3 * a_.u * std::fabs(rise);
-    if (p == 0) return {0, 0, rise, rise_error};
+    if (p < 1e-300) return {0, 0, rise, rise_error};  // of less, rise / p may overflow
     const double relative = p_error / p, y = rise / p;
     part r{.log = -std::log1p(y), .excess = rise - p * std::log1p(y)};
     if (std::fabs(y) < 0.5) r.excess = p * excess_of(y);

@@ -66,6 +66,7 @@ struct linear_execution {
   std::int64_t offset = 0;   // elements by which each pointer is off a 256-byte boundary
   std::int64_t padding = 0;  // elements between rows
   std::int64_t workspace = kBestWorkspace;
+  bool zeros_in_workspace = false;  // instead of poison
   bool record_faults = false;
   CUstream_st* stream = nullptr;
   culoss::cublas* blas = nullptr;  // null: one that all tests share
@@ -170,6 +171,7 @@ class linear_call : public linear_call_base {
     prepare(db_);
     if (faults_.given()) faults_.write(std::vector<int>(4, 0));
     if (scratch_bytes_ != 0) scratch_.poison();
+    if (how_.zeros_in_workspace) scratch_.write(std::vector<std::byte>(scratch_bytes_).data());
   }
 
   culoss::status launch() override {
