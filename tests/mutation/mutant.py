@@ -7,7 +7,7 @@ import pathlib
 
 # Where a bug of a file is most likely to be found; the whole suite comes after. A name is that of a
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch",
-# ".asan" or ".cpu" it is that variant's.
+# ".asan" or ".cpu" it is that variant's, with ".emulated.*" that of the schedule after its first.
 LIKELY_KILLERS = [
     ('host/c_interface*', 'c_interface'),
     ('host/reference/linear*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy'),
@@ -55,30 +55,30 @@ LIKELY_KILLERS = [
     ('host/softmax.hpp', 'softmax_arguments'),
     ('host/info_nce.hpp', 'info_nce_arguments'),
     ('host/siglip.hpp', 'siglip_arguments'),
-    ('host/siglip.cu', 'siglip_edge siglip_plan siglip_accuracy.emulated.random'),
+    ('host/siglip.cu', 'siglip_edge siglip_plan siglip_accuracy.emulated.*'),
     ('host/*cublas*', 'cublas failures'),
     ('host/gemm.hpp', 'cublas info_nce_edge'),
     ('host/*min*', 'mined_triplet mined_triplet_plan mined_triplet_device_arguments'),
     ('host/batch_all*', 'mined_triplet mined_triplet_plan'),
     ('host/*info_nce*', 'info_nce_edge info_nce_special_values '
-     'info_nce_accuracy.emulated.random info_nce_plan'),
+     'info_nce_accuracy.emulated.* info_nce_plan'),
     ('host/*similarity*', 'info_nce_edge info_nce_special_values '
-     'info_nce_accuracy.emulated.random info_nce_plan'),
-    ('kernels/*siglip*', 'siglip_edge siglip_accuracy.emulated.random'),
+     'info_nce_accuracy.emulated.* info_nce_plan'),
+    ('kernels/*siglip*', 'siglip_edge siglip_accuracy.emulated.*'),
     ('kernels/*info_nce*', 'info_nce_edge info_nce_special_values '
-     'info_nce_accuracy.emulated.random'),
+     'info_nce_accuracy.emulated.*'),
     ('kernels/min*', 'mined_triplet mined_triplet_plan'),
     ('kernels/batch_all*', 'mined_triplet mined_triplet_plan'),
     ('kernels/*kept*', 'info_nce_kept info_nce_kept.watch'),
     ('kernels/*similarity*', 'info_nce_edge info_nce_special_values '
-     'info_nce_accuracy.emulated.random'),
+     'info_nce_accuracy.emulated.*'),
     ('kernels/row_negatives*', 'info_nce_row_negatives'),
     ('kernels/embedding_pairs.cuh', 'embedding lesson accuracy aliasing'),
     ('kernels/policy/embedding.cuh', 'embedding lesson accuracy'),
     ('host/embedding.hpp', 'row_loss_arguments'),
     ('host/embedding.cu', 'embedding lesson accuracy'),
     ('kernels/*embedding*', 'pitch info_nce_edge info_nce_special_values '
-     'info_nce_accuracy.emulated.random'),
+     'info_nce_accuracy.emulated.*'),
     ('kernels/policy/cross_entropy.cuh', 'lesson accuracy special_values divisors'),
     ('kernels/policy/softmax*', 'lesson accuracy special_values'),
     ('kernels/policy/*', 'lesson accuracy row_loss_special_values divisors'),
@@ -146,6 +146,17 @@ FIRST_SOURCES = [
     ('kernels/kept_exponentials.cuh', 'host/info_nce.cu'),
     ('kernels/row_negatives.cuh', 'host/info_nce.cu'),
     ('kernels/embedding_rows.cuh', 'host/info_nce.cu'),
+    # Headers of the reference that are not named as their source is.
+    ('host/reference/batch.hpp', 'host/reference/cross_entropy.cpp'),
+    ('host/reference/views.hpp', 'host/reference/cross_entropy.cpp'),
+    ('host/reference/labeled*.hpp', 'host/reference/cross_entropy.cpp'),
+    ('host/reference/shards.hpp', 'host/reference/linear_cross_entropy.cpp'),
+    ('host/reference/embeddings.hpp', 'host/reference/info_nce.cpp'),
+    ('host/reference/similarity_batch.hpp', 'host/reference/info_nce.cpp'),
+    ('host/reference/scalar_types.hpp', 'host/reference/softmax.cpp'),
+    ('host/reference/parallel.hpp', 'host/reference/softmax.cpp'),
+    ('host/reference/focal.hpp', 'host/reference/softmax_focal.cpp'),
+    ('host/reference/elements.hpp', 'host/reference/regression.cpp'),
 ]
 
 # The losses that a bug of a file can change, by the beginnings of their cases' names.
@@ -219,9 +230,10 @@ class Mutant:
 
     def source(self):
         """The one source that it is first planted in; None if it takes all from the beginning."""
-        if self.build == 'cpu':
-            return None
         of_file = [source for p, source in FIRST_SOURCES if fnmatch.fnmatch(self.file, p)]
+        if self.build == 'cpu':
+            header = fnmatch.fnmatch(self.file, 'host/reference/*.hpp')
+            return next(iter(of_file), self.file.replace('.hpp', '.cpp')) if header else None
         return self.first or next(iter(of_file), None) or source_with(self.file)
 
     def concerned(self, source):
@@ -233,7 +245,7 @@ class Mutant:
                 **({'CULOSS_TEST_SUBSET': '1'} if source else {})}
 
     def likely(self):
-        """The tests to try first, by their ctest names."""
+        """The tests to try first: patterns of their ctest names."""
         of_file = next(tests for p, tests in LIKELY_KILLERS if fnmatch.fnmatch(self.file, p))
         names = [self.test_name(t) for t in f'{self.tests} {of_file}'.split()]
         return list(dict.fromkeys(names))

@@ -33,7 +33,9 @@ MUTANTS = [
            'k.loss = finite ? static_cast<float>(of.loss) : NAN;',
            'k.loss = static_cast<float>(of.loss);'),
     Mutant('pair-norms-may-be-infinite', PAIRS, 'an infinity in one embedding passes',
-           'finite = finite && isfinite(s.of_vector[i]);', 'finite = finite;'),
+           'finite = finite && isfinite(s.of_vector[i]);', 'finite = finite;',
+           equivalent='what is not finite makes every product with it infinite or NaN, and each '
+           'embedding is in a pair whose products are summed'),
     Mutant('pair-scale-forgotten', PAIRS, 'upstream and divisor do not reach the gradient',
            'finite ? of.slope[i] * scale :', 'finite ? of.slope[i] :'),
     Mutant('pair-other-of-the-anchor', PAIRS, 'with swap the anchor gets the positive\'s gradient',

@@ -274,7 +274,9 @@ MUTANTS = [
            'const float direct = e.p == 0.0f ? 0.0f : (e.q - e.p) + e.p * e.d;', 'accuracy'),
     Mutant('distillation-masked-in-both', DISTILLATION, 'a column that both mask is NaN',
            'sum.sum[0] += nothing ? 0.0f : term(of);', 'sum.sum[0] += term(of);',
-           'row_loss_special_values'),
+           'row_loss_special_values',
+           'p and q are 0 there and d is NaN, which is neither infinite nor small: the term is 0 as '
+           'well'),
     Mutant('distillation-infinite-gradient', DISTILLATION, 'infinity less infinity in the gradient',
            'const float g = e.masked[0] ? 0.0f : isinf(k.divergence[0]) ? infinite : finite;',
            'const float g = e.masked[0] ? 0.0f : finite + 0.0f * infinite;',
