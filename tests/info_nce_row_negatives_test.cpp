@@ -57,6 +57,9 @@ TEST(row_negatives_plan, covers_what_the_shapes_below_are_for) {
 
 // Scores are kept in memory only where a row has many, and those of a panel alone.
 TEST(row_negatives_workspace, holds_the_scores_of_a_panel) {
+#ifndef CULOSS_TESTS_WITH_CUDA
+  GTEST_SKIP() << "without CUDA nothing needs a workspace";
+#endif
   culoss::similarity_shape shape{.queries = 5000, .keys = 5000, .dimension = 16};
   const culoss::similarity_workspace none = culoss::info_nce_workspace(shape);
   shape.row_negatives = 2048;
