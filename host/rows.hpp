@@ -59,6 +59,18 @@ inline status check_width(const device_context& context, const char* name,
                  static_cast<long long>(kMost));
 }
 
+// How many blocks the current device holds at once.
+inline status resident_blocks(const device_context& context, int of_multiprocessor,
+                              long long& blocks) noexcept {
+  int device = 0, multiprocessors = 0;
+  status s = checked(context.function, "cudaGetDevice", cudaGetDevice(&device));
+  if (!s.ok()) return s;
+  s = checked(context.function, "cudaDeviceGetAttribute",
+              cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  blocks = static_cast<long long>(of_multiprocessor) * multiprocessors;
+  return s;
+}
+
 // By as many blocks, or clusters of them, as the device holds.
 template <class Policy>
 status launch_ring(const device_context& context, const ring_plan& plan,
@@ -70,19 +82,37 @@ status launch_ring(const device_context& context, const ring_plan& plan,
     return launch_clusters(context, kernels::rows_by_ring<Policy, 512, true>, a.rows, plan.cluster,
                            threads, shared, fits, a, plan.slots, plan.packs_of_slot);
   }
-  int device = 0, multiprocessors = 0;
-  status s = checked(context.function, "cudaGetDevice", cudaGetDevice(&device));
+  long long resident = 0;
+  const status s = resident_blocks(context, plan.blocks, resident);
   if (!s.ok()) return s;
-  s = checked(context.function, "cudaDeviceGetAttribute",
-              cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
-  if (!s.ok()) return s;
-  const long long resident = static_cast<long long>(plan.blocks) * multiprocessors;
   const long long blocks = a.rows < resident ? a.rows : resident;
   const auto run = [&](auto kernel) noexcept {
     return launch(context, kernel, blocks, threads, shared, a, plan.slots, plan.packs_of_slot);
   };
   if (plan.threads == 128) return run(kernels::rows_by_ring<Policy, 128, false>);
   return run(kernels::rows_by_ring<Policy, 512, false>);
+}
+
+// By as many blocks as the device holds; rows of which there are not more have nothing to wait for.
+template <class Policy>
+status launch_lanes_in_turn(const device_context& context, const row_plan& plan,
+                            const typename Policy::arguments& a, bool& many) noexcept {
+  long long resident = 0;
+  const status s = resident_blocks(context, lane_blocks(plan.packs), resident);
+  if (!s.ok()) return s;
+  const long long rows_of_step = plan.threads / plan.lanes;
+  const long long steps = (a.rows + rows_of_step - 1) / rows_of_step;
+  many = steps > resident;
+  if (!many) return {};
+  const long long rows_of_block = (steps + resident - 1) / resident * rows_of_step;
+  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
+  const auto run = [&](auto kernel) noexcept {
+    return launch(context, kernel, blocks, plan.threads, 0, a, rows_of_block);
+  };
+  if (plan.lanes == 8) return run(kernels::rows_by_lanes_in_turn<Policy, 8, 2>);
+  if (plan.packs == 2) return run(kernels::rows_by_lanes_in_turn<Policy, 32, 2>);
+  if (plan.packs == 5) return run(kernels::rows_by_lanes_in_turn<Policy, 32, 5>);
+  return run(kernels::rows_by_lanes_in_turn<Policy, 32, kMaxLanePacks>);
 }
 
 // Wide: the policy of rows that do not fit on chip.
@@ -102,6 +132,11 @@ status launch_rows(const device_context& context, const typename Policy::argumen
       bool fits = false;
       const status s = launch_ring<Policy>(context, ring, a, fits);
       if (!s.ok() || fits) return s;
+    }
+    if (context.row_kernels == row_kernels::pipelined && plan.kernel == row_kernel::lanes) {
+      bool many = false;
+      const status s = launch_lanes_in_turn<Policy>(context, plan, a, many);
+      if (!s.ok() || many) return s;
     }
   }
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;

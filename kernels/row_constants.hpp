@@ -16,6 +16,8 @@ inline constexpr int kStaticShared = 4096;  // bytes of shared memory beside the
 inline constexpr int kBatch = 4;  // packs folded into a state with one rescale, over all streams
 inline constexpr int kLaneThreads = 128;
 inline constexpr int kMaxLanePacks = 9;  // packs a lane keeps in registers, at most
+// Blocks of a multiprocessor that stay, by these packs: as many as there are registers for.
+constexpr int lane_blocks(int packs) { return packs == 2 ? 8 : packs == 5 ? 5 : 4; }
 
 // Rows by way of a ring in shared memory
 inline constexpr int kRingSlots = 4;        // rows in it, at most

@@ -6,6 +6,7 @@
 // false> (rows that do not fit on chip). Each kernel is one launch for all rows.
 //
 //   rows_by_lanes<Policy, L, P>      L lanes of a warp a row, at most P packs a lane, in registers
+//   rows_by_lanes_in_turn<...>       likewise, the next row on its way meanwhile
 //   rows_by_block<Policy, N, true>   N threads a row, the row's raw packs in shared memory
 //   rows_by_block<Policy, N, false>  likewise, read again where it is written
 //   rows_by_ring<Policy, N>          see row_ring.cuh
@@ -24,7 +25,8 @@
 //   coefficients, finish(state)         what every element needs to know of its row
 //   write(state, coefficients)          the row's own outputs, by one thread
 //   zero(coefficients)                  whether the row's gradient is 0 whatever its elements
-//   kRing                       optional: true where rows_by_ring is built, too
+//   kRing                       optional: true where rows_by_ring and rows_by_lanes_in_turn are
+//                               built, too
 //   apply(coefficients, x, column)      replaces the elements x[i] by those of output i
 // and may have a second reduction over the row, which knows the coefficients of the first; the row
 // stays on chip for it, or is read once more:
@@ -153,83 +155,135 @@ struct row_of {
   }
 };
 
-// Each kernel states how many of its blocks a multiprocessor should hold: where it does not, ptxas
-// looks for an occupancy of its own and spills a few registers to reach it.
+// What one of kLanes lanes has of a row: raw packs in registers.
 template <class Policy, int kLanes, int kPacks>
-__global__ void __launch_bounds__(kLaneThreads, Policy::kStreams > 1 ? 2 : 3)
-    rows_by_lanes(const __grid_constant__ typename Policy::arguments a) {
+struct lane_packs {
   using T = typename Policy::value;
-  constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const long long row = block_index() * (kLaneThreads / kLanes) + threadIdx.x / kLanes;
-  const bool exists = row < a.rows;  // all lanes of a warp take part in its shuffles
-  const row_of<Policy> r(a, exists ? row : 0);
-  const Policy policy(a, r.row);
-  const bool skipped = !exists || policy.skip();
+  static constexpr int kBatchPacks = detail::kBatch / Policy::kStreams;
 
   pack<T> p[kPacks][Policy::kStreams];
-  const int packs = skipped ? 0 : r.first.packs();
+
+  // Of a row with this many packs, 0 where it is not to be read.
+  __device__ void load(const row_of<Policy>& r, int packs, int lane) {
 #pragma unroll
-  for (int b = 0; b < kPacks; ++b) {
-    const int k = lane + b * kLanes;
-    if (k < packs) {
-      r.template load<cache::streaming>(k, p[b]);
-    } else {
-      row_of<Policy>::absent(p[b]);
+    for (int b = 0; b < kPacks; ++b) {
+      const int k = lane + b * kLanes;
+      if (k < packs) {
+        r.template load<cache::streaming>(k, p[b]);
+      } else {
+        row_of<Policy>::absent(p[b]);
+      }
     }
   }
-  const auto add_all = [&](const auto& add_them) {
+
+  // All lanes of a warp take part in its shuffles, whatever their rows.
+  __device__ void work(const row_of<Policy>& r, const Policy& policy, bool exists, bool skipped,
+                       int lane) const {
+    const int packs = skipped ? 0 : r.first.packs();
+    typename Policy::state s = policy.identity();
+    add(r, packs, lane, [&](auto& x, const auto& column) { policy.add(s, x, column); });
+    s = merge_lanes<kLanes>(s, [&](const auto& x, const auto& y) { return policy.merge(x, y); });
+    typename Policy::coefficients c;
+    if constexpr (reduces_twice<Policy>) {
+      c = policy.finish(s);
+      typename Policy::second found = policy.second_identity();
+      add(r, packs, lane,
+          [&](auto& x, const auto& column) { policy.add_second(found, c, x, column); });
+      found = merge_lanes<kLanes>(
+          found, [&](const auto& x, const auto& y) { return policy.merge_second(x, y); });
+      c = policy.finish(c, found);
+    }
+    if (!exists) return;
+    if (skipped) {
+      if (lane == 0) policy.write_skipped();
+      if (any(r.a.out)) r.fill_row(policy.fill(), lane, kLanes);
+      return;
+    }
+    if constexpr (!reduces_twice<Policy>) c = policy.finish(s);
+    if (lane == 0) policy.write(s, c);
+    if (!any(r.a.out)) return;
+    if (policy.zero(c)) {
+      r.fill_row(0.0f, lane, kLanes);
+      return;
+    }
+#pragma unroll
+    for (int b = 0; b < kPacks; ++b) {
+      if (lane + b * kLanes < packs) r.store(policy, c, p[b], lane + b * kLanes);
+    }
+  }
+
+ private:
+  template <class Add>
+  __device__ void add(const row_of<Policy>& r, int packs, int lane, const Add& add_them) const {
 #pragma unroll
     for (int b = 0; b < kPacks; b += kBatchPacks) {
       if (b > 0 && b * kLanes >= packs) break;
       constexpr int kLast = kPacks % kBatchPacks == 0 ? kBatchPacks : kPacks % kBatchPacks;
       if (b + kBatchPacks <= kPacks) {
-        pack<T> batch[kBatchPacks][Policy::kStreams];
-#pragma unroll
-        for (int i = 0; i < kBatchPacks; ++i) {
-#pragma unroll
-          for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
-        }
-        r.add(batch, lane + b * kLanes, kLanes, add_them);
+        add_batch<kBatchPacks>(r, b, lane, add_them);
       } else {
-        pack<T> batch[kLast][Policy::kStreams];
-#pragma unroll
-        for (int i = 0; i < kLast; ++i) {
-#pragma unroll
-          for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
-        }
-        r.add(batch, lane + b * kLanes, kLanes, add_them);
+        add_batch<kLast>(r, b, lane, add_them);
       }
     }
-  };
-  typename Policy::state s = policy.identity();
-  add_all([&](auto& x, const auto& column) { policy.add(s, x, column); });
-  s = merge_lanes<kLanes>(s, [&](const auto& x, const auto& y) { return policy.merge(x, y); });
-  typename Policy::coefficients c;
-  if constexpr (reduces_twice<Policy>) {
-    c = policy.finish(s);
-    typename Policy::second found = policy.second_identity();
-    add_all([&](auto& x, const auto& column) { policy.add_second(found, c, x, column); });
-    found = merge_lanes<kLanes>(
-        found, [&](const auto& x, const auto& y) { return policy.merge_second(x, y); });
-    c = policy.finish(c, found);
   }
-  if (!exists) return;
-  if (skipped) {
-    if (lane == 0) policy.write_skipped();
-    if (any(a.out)) r.fill_row(policy.fill(), lane, kLanes);
-    return;
-  }
-  if constexpr (!reduces_twice<Policy>) c = policy.finish(s);
-  if (lane == 0) policy.write(s, c);
-  if (!any(a.out)) return;
-  if (policy.zero(c)) {
-    r.fill_row(0.0f, lane, kLanes);
-    return;
-  }
+  template <int kCount, class Add>
+  __device__ void add_batch(const row_of<Policy>& r, int b, int lane, const Add& add_them) const {
+    pack<T> batch[kCount][Policy::kStreams];
 #pragma unroll
-  for (int b = 0; b < kPacks; ++b) {
-    if (lane + b * kLanes < packs) r.store(policy, c, p[b], lane + b * kLanes);
+    for (int i = 0; i < kCount; ++i) {
+#pragma unroll
+      for (int j = 0; j < Policy::kStreams; ++j) batch[i][j] = p[(b + i) % kPacks][j];
+    }
+    r.add(batch, lane + b * kLanes, kLanes, add_them);
+  }
+};
+
+// Each kernel states how many of its blocks a multiprocessor should hold: where it does not, ptxas
+// looks for an occupancy of its own and spills a few registers to reach it.
+template <class Policy, int kLanes, int kPacks>
+__global__ void __launch_bounds__(kLaneThreads, Policy::kStreams > 1 ? 2 : 3)
+    rows_by_lanes(const __grid_constant__ typename Policy::arguments a) {
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const long long row = block_index() * (kLaneThreads / kLanes) + threadIdx.x / kLanes;
+  const bool exists = row < a.rows;
+  const row_of<Policy> r(a, exists ? row : 0);
+  const Policy policy(a, r.row);
+  const bool skipped = !exists || policy.skip();
+  lane_packs<Policy, kLanes, kPacks> packs;
+  packs.load(r, skipped ? 0 : r.first.packs(), lane);
+  packs.work(r, policy, exists, skipped, lane);
+}
+
+// Likewise by blocks that stay, each with a sequence of rows of its own: while a warp works on its
+// row the next one is being loaded, so that of a row of 512 bytes or more that much is always on its
+// way, whatever the shuffles wait for. The labels of a sequence lie together.
+template <class Policy, int kLanes, int kPacks>
+__global__ void __launch_bounds__(kLaneThreads, detail::lane_blocks(kPacks))
+    rows_by_lanes_in_turn(const __grid_constant__ typename Policy::arguments a,
+                          long long rows_of_block) {
+  constexpr int kStep = kLaneThreads / kLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const int of_block = static_cast<int>(threadIdx.x) / kLanes;
+  const int of_warp = static_cast<int>(threadIdx.x) % 32 / kLanes;
+  const long long begin = block_index() * rows_of_block;
+  const long long end = begin + rows_of_block < a.rows ? begin + rows_of_block : a.rows;
+  const auto load = [&](auto& packs, long long row) {
+    const bool exists = row < end;
+    const row_of<Policy> r(a, exists ? row : 0);
+    const bool skipped = !exists || Policy(a, r.row).skip();
+    packs.load(r, skipped ? 0 : r.first.packs(), lane);
+  };
+  long long row = begin + of_block;
+  lane_packs<Policy, kLanes, kPacks> packs;
+  load(packs, row);
+  for (; row - of_warp < end; row += kStep) {  // alike for all lanes of a warp
+    lane_packs<Policy, kLanes, kPacks> next;
+    load(next, row + kStep);
+    const bool exists = row < end;
+    const row_of<Policy> r(a, exists ? row : 0);
+    const Policy policy(a, r.row);
+    packs.work(r, policy, exists, !exists || policy.skip(), lane);
+    packs = next;
   }
 }
 

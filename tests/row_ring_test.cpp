@@ -1,7 +1,9 @@
-// Rows by way of a ring in shared memory: the bits of the proven kernels whatever the width, the
-// alignment and the number of rows, each byte moved once, and in bulk what can be.
+// The pipelined kernels, rows by way of a ring in shared memory and narrow rows in turn: the bits of
+// the proven kernels whatever the width, the alignment and the number of rows, each byte moved once,
+// and of wide rows in bulk what can be.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -19,6 +21,8 @@ namespace {
 
 using culoss::row_kernels;
 using culoss::detail::plan_ring;
+using culoss::detail::plan_rows;
+using culoss::detail::row_kernel;
 
 // Where the matrices of a call begin, and how far their rows are apart.
 struct layout {
@@ -51,6 +55,21 @@ class row_ring : public ::testing::Test {
     if (type == element::bfloat16) all.push_back(57841);
     return all;
   }
+  // A few lanes a row, and a warp with each number of packs.
+  static std::vector<std::int64_t> narrow_widths(element type) {
+    const std::int64_t scale = 4 / format_of(type).bytes;
+    return {1, 19 * scale + 1, 131 * scale, 301 * scale + 1, 1021 * scale + 1};
+  }
+  static bool in_turn(const problem& p) {
+    return plan_rows(90, p.cols, format_of(p.type).bytes, 1, true, true).kernel ==
+           row_kernel::lanes;
+  }
+  // So many that each of the blocks that stay works on several rows, and the last on fewer.
+  static std::int64_t narrow_rows_for(element type, std::int64_t cols) {
+    const auto plan = plan_rows(90, cols, format_of(type).bytes, 1, true, true);
+    const std::int64_t blocks = culoss::detail::lane_blocks(plan.packs) * multiprocessors();
+    return (blocks + blocks / 2) * (plan.threads / plan.lanes) + 3;
+  }
   // So many that each block's ring is filled again and again, and the last ones are not alike.
   static std::int64_t rows_for(element type, std::int64_t cols) {
     const auto plan = plan_ring(90, cols, format_of(type).bytes);
@@ -80,7 +99,8 @@ class row_ring : public ::testing::Test {
     EXPECT_TRUE(r.status.ok()) << r.status.message() << simt::last_report();
     EXPECT_EQ(r.damage, "") << describe(c, p, how);
     if (simt::present()) {
-      EXPECT_EQ(work.kernels("rows_by_ring"), by_ring ? 1 : 0) << describe(c, p, how);
+      const char* const kernel = in_turn(p) ? "rows_by_lanes_in_turn" : "rows_by_ring";
+      EXPECT_EQ(work.kernels(kernel), by_ring ? 1 : 0) << describe(c, p, how);
     }
     return r;
   }
@@ -112,7 +132,7 @@ std::vector<std::shared_ptr<const loss_case>> ring_cases() {
 TEST_F(row_ring, has_the_bits_of_the_proven_kernels) {
   const auto cases = ring_cases();
   std::size_t turn = 0;
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     for (const std::int64_t cols : widths(type)) {
       const std::int64_t rows = rows_for(type, cols);
       for (const layout& l : kLayouts) {
@@ -147,6 +167,27 @@ TEST_F(row_ring, has_the_bits_of_the_proven_kernels_for_every_function) {
   }
 }
 
+// Narrow rows, of the loss alone, too.
+TEST_F(row_ring, has_the_bits_of_the_proven_kernels_of_narrow_rows) {
+  const auto cases = ring_cases();
+  std::size_t turn = 0;
+  for (const element type : device_elements()) {
+    for (const std::int64_t cols : narrow_widths(type)) {
+      const std::int64_t rows = narrow_rows_for(type, cols);
+      for (const layout& l : kLayouts) {
+        const loss_case& c = *cases[++turn % cases.size()];
+        execution how{
+            .offset = l.offset, .padding = l.padding, .stagger = l.stagger, .record_faults = true};
+        if (l.padding == 5) how.mode = mode::forward;
+        if (l.stagger == 0 && turn % 2 == 0) how.mode = mode::in_place;
+        const auto modes = c.modes();
+        if (std::find(modes.begin(), modes.end(), how.mode) == modes.end()) how.mode = mode::fused;
+        expect_same_bits(c, with_special_rows(c, type, rows, cols, turn), how);
+      }
+    }
+  }
+}
+
 // A slot's rows begin at different places: the bulk copy of one overwrites the ends of another.
 TEST_F(row_ring, loads_rows_over_the_ends_of_others) {
   const auto cases = ring_cases();
@@ -162,7 +203,7 @@ TEST_F(row_ring, has_the_bits_of_the_proven_kernels_where_gradients_are_off) {
   off.more_outputs = false;
   off.normalizer_source = source::device;
   const cross_entropy_case c(off);
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const std::int64_t cols = widths(type)[0];
     problem p = with_special_rows(c, type, rows_for(type, cols), cols, 91);
     p.normalizer = 0;
@@ -260,16 +301,23 @@ TEST_F(row_ring, holds_under_every_schedule) {
 TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
   if (!simt::watch::present()) GTEST_SKIP() << "nothing counts the bytes that this device moves";
   const auto cases = ring_cases();
-  for (const element type : kDeviceElements) {
+  for (const element type : device_elements()) {
     const std::int64_t bytes = format_of(type).bytes;
     std::vector<std::int64_t> all_widths = widths(type);
+    const std::vector<std::int64_t> narrow = narrow_widths(type);
+    all_widths.insert(all_widths.end(), narrow.begin(), narrow.end());
     if (type == element::bfloat16) all_widths.push_back(wide_rows()[0].cols);
     for (const std::int64_t cols : all_widths) {
       for (const layout& l : kLayouts) {
         if (cols > 20000 && l.offset != 3) continue;
         const loss_case& c = *cases[cases.size() - 2];
         problem p = c.make({.type = type, .rows = 13, .cols = cols, .seed = 95});
-        for (std::size_t i = 0; i < p.labels.size(); ++i) p.labels[i] = i % 4 == 1 ? -100 : 5;
+        if (in_turn(p)) {
+          p = c.make({.type = type, .rows = narrow_rows_for(type, cols), .cols = cols, .seed = 95});
+        }
+        for (std::size_t i = 0; i < p.labels.size(); ++i) {
+          p.labels[i] = i % 4 == 1 ? -100 : std::min<std::int64_t>(5, cols - 1);
+        }
         const execution how{.mode = mode::gradient,
                             .offset = l.offset,
                             .padding = l.padding,
@@ -297,6 +345,7 @@ TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
           }
         }
         const simt::watch::traffic all = simt::watch::total();
+        if (in_turn(p)) continue;
         EXPECT_GT(whole_bytes, 0u);
         EXPECT_EQ(all.bulk_loaded, whole_bytes) << describe(c, p, how);
         EXPECT_EQ(all.bulk_stored, l.stagger == 0 ? whole_bytes : 0) << describe(c, p, how);

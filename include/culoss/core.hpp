@@ -222,10 +222,11 @@ class cublas;  // cublas.hpp
 enum class row_kernels : int {
   // Those that have passed the library's tests on devices of the architecture.
   proven,
-  // On Hopper, for rows of more than 4 KB: the next rows are loaded and the last ones stored while
-  // one is computed, each element read and written once. Rows of up to 112 KB get the same bits as
-  // from the others; wider ones, of up to 1.7 MB, are shared by the blocks of a cluster. For softmax,
-  // log_softmax, cross_entropy and softmax_focal where they write a matrix of the logits' type, without
+  // The next rows are loaded while one is computed, by blocks that stay: rows of up to 4 KB into
+  // registers; on Hopper rows of more than that which are written, through shared memory, and the
+  // last ones stored meanwhile, each element read and written once. Rows of up to 112 KB get the same
+  // bits as from the others; wider ones, of up to 1.7 MB, are shared by the blocks of a cluster. For
+  // softmax, log_softmax, cross_entropy and softmax_focal with matrices of one type, without
   // smoothing, softcap, arg-max, accuracy and entropy; all else runs as `proven`. Has run on the
   // emulated device only, and is not measured.
   pipelined,

@@ -254,6 +254,25 @@ MUTANTS = [
            'such a batch holds kAbsent alone, which is the identity of every reduction: -inf adds '
            '2^-inf = 0 about an unchanged maximum, and 0 adds 0'),
 
+    # Narrow rows in turn.
+    Mutant('turn-works-on-one-row', ROWS, 'a lane works on its first row again and again',
+           '    packs = next;\n', '', 'row_ring'),
+    Mutant('turn-skips-by-this-row', ROWS, 'the next row is loaded or not as this one is',
+           'const bool skipped = !exists || Policy(a, r.row).skip();',
+           'const bool skipped = !exists || Policy(a, r.row > 0 ? r.row - kStep : 0).skip();',
+           'row_ring', first='host/labeled_rows.cu'),
+    Mutant('turn-warp-parts', ROWS, 'lanes leave while others of their warp still shuffle',
+           'row - of_warp < end; row += kStep', 'row < end; row += kStep', 'row_ring'),
+    Mutant('turn-into-the-next-block', ROWS, 'a block loads the first rows of the one behind it',
+           '    const bool exists = row < end;\n    const row_of<Policy> r(a, exists ? row : 0);\n'
+           '    const bool skipped',
+           '    const bool exists = row < a.rows;\n    const row_of<Policy> r(a, exists ? row : 0);\n'
+           '    const bool skipped', 'row_ring row_ring.watch'),
+    Mutant('turn-last-rows-left', 'host/rows.hpp', 'rows that fill no whole number of blocks are left',
+           'const long long rows_of_block = (steps + resident - 1) / resident * rows_of_step;',
+           'const long long rows_of_block = steps / resident * rows_of_step;', 'row_ring',
+           first='host/softmax.cu'),
+
     # The ring in shared memory.
     Mutant('ring-stores-unfenced', RING, 'a bulk store may not see what was just written',
            '    fence_proxy();\n    __syncwarp();\n    if (lane == 0) arrive(&x.written[slot]);',
