@@ -263,6 +263,50 @@ void leave_what_was_never_cleared(space at) {
   }
 }
 
+// A call that counts rows, and has nothing else to give, still looks at all labels.
+template <class Where>
+void are_told_beside_the_count_alone(space at) {
+  array<float> x(at, 3, 4, 0, 0), y(at, 3, 4, 0, 0);
+  x.write(std::vector<float>(12, 0.5f));
+  y.write(std::vector<float>(12, 0.25f));
+  array<std::int64_t> labels(at, 3, 0), count(at, 1, 0), record(at, 4, 0);
+  labels.write(std::vector<int>{1, 9, 1});
+  Where where;
+  where.faults = reinterpret_cast<culoss::fault_record*>(record.data());
+  const auto expect_told = [&](const char* function, const auto& call) {
+    record.write(std::vector<int>(4, 0));
+    const culoss::status s = call();
+    ASSERT_TRUE(s.ok()) << s.message();
+    culoss::faults f;
+    ASSERT_TRUE(culoss::read_faults(Where{}, where.faults, &f).ok());
+    EXPECT_EQ(text_of(f), bad_labels(1, 1, 9)) << function;
+  };
+  const culoss::label_view all = labels.as_vector();
+  expect_told("multi_class_hinge", [&] {
+    return multi_class_hinge(
+        where, x.as_matrix(), all,
+        culoss::multi_class_hinge_outputs<float>{.rows_counted = count.as_vector()});
+  });
+  expect_told("distillation", [&] {
+    return distillation(where, x.as_matrix(), y.as_matrix(),
+                        culoss::distillation_outputs<float>{.rows_counted = count.as_vector()},
+                        {.labels = all});
+  });
+  expect_told("cosine_embedding", [&] {
+    return cosine_embedding(where, x.as_matrix(), y.as_matrix(), all,
+                            culoss::pair_outputs<float>{.rows_counted = count.as_vector()});
+  });
+  expect_told("contrastive", [&] {
+    return contrastive(where, x.as_matrix(), y.as_matrix(), all,
+                       culoss::pair_outputs<float>{.rows_counted = count.as_vector()});
+  });
+}
+
+TEST_P(faults, are_told_where_only_rows_are_counted) {
+  GetParam() == space::cpu ? are_told_beside_the_count_alone<culoss::cpu>(GetParam())
+                           : are_told_beside_the_count_alone<culoss::cuda>(GetParam());
+}
+
 TEST_P(faults, leave_a_record_that_was_never_cleared) {
   GetParam() == space::cpu ? leave_what_was_never_cleared<culoss::cpu>(GetParam())
                            : leave_what_was_never_cleared<culoss::cuda>(GetParam());

@@ -308,6 +308,8 @@ MUTANTS = [
     Mutant('distillation-mean-of-all', ROW_CALL, 'ignored rows are in the divisor',
            'scale_of(options, divisor, counts ? t.counted : nullptr);',
            'scale_of(options, divisor, nullptr);', 'accuracy', first='host/divergence.cu'),
+    Mutant('row-faults-beside-a-count', ROW_CALL, 'a call that only counts rows looks at no labels',
+           '    wanted = wanted || a.faults != nullptr;\n', '', 'faults', first='host/embedding.cu'),
 
     # Multi-class hinge.
     Mutant('multi-class-own-score', MULTI_CLASS, 'the label is compared with itself',
