@@ -20,6 +20,7 @@ using saved = vector<const row_statistics<float>>;
   }
 
 // An overload for each element type.
+// NOLINTBEGIN(bugprone-macro-parentheses): T is a type
 #define OVERLOADS(T)                                                                               \
   NO_CUDA(softmax, in<T>, matrix<T>, const softmax_options&)                                       \
   NO_CUDA(log_softmax, in<T>, matrix<T>, const softmax_options&)                                   \
@@ -90,6 +91,7 @@ using saved = vector<const row_statistics<float>>;
           const linear_cross_entropy_outputs<T>&, const linear_cross_entropy_options&)             \
   NO_CUDA(linear_cross_entropy_backward, in<T>, in<T>, vector<const float>, label_view, saved,     \
           const linear_cross_entropy_backward_outputs<T>&, const linear_cross_entropy_options&)
+// NOLINTEND(bugprone-macro-parentheses)
 
 OVERLOADS(float)
 OVERLOADS(half)

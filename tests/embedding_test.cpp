@@ -313,9 +313,9 @@ TEST_P(embedding, of_any_size) {
     contrast.margin = FLT_MAX;
     contrast.upstream_value = 0x1p-100f;
     const embedding_case distances(contrast);
-    const double most = type == element::float32 ? 0x1p127 : 0x1p127;
+    constexpr double kHuge = 0x1p127;
     const problem p =
-        problem_of(distances, type, 4, {{{most}, {most}}, {{-most}, {-most}}}, {0, 1});
+        problem_of(distances, type, 4, {{{kHuge}, {kHuge}}, {{-kHuge}, {-kHuge}}}, {0, 1});
     const std::vector<output> r = outputs_of(distances, p);
     EXPECT_EQ(values_of(r, "loss")[0], 0);
     EXPECT_EQ(values_of(r, "loss")[1], kInf);
