@@ -46,6 +46,26 @@ TEST_P(info_nce_accuracy, holds_for_every_size) {
   }
 }
 
+// The first positives lie in the last column that a block reads at a time, in those before, or in the
+// first of the next ones.
+TEST_P(info_nce_accuracy, holds_for_positives_where_blocks_meet) {
+  tally t;
+  const similarity_choice c{.reduction = culoss::reduction::none};
+  for (const std::int64_t offset : {252, 253, 254, 255, 256}) {
+    t.expect_correct(c,
+                     make_similarity(c, {.rows = 5, .keys = 270, .dimension = 3, .offset = offset}),
+                     {.where = GetParam()});
+  }
+}
+
+// A few rows, whose columns are split among blocks.
+TEST_P(info_nce_accuracy, holds_for_few_rows_of_many_keys) {
+  tally t;
+  const similarity_choice c{.reduction = culoss::reduction::none};
+  t.expect_correct(c, make_similarity(c, {.rows = 5, .keys = 3100, .dimension = 3, .offset = 2000}),
+                   {.where = GetParam()});
+}
+
 TEST_P(info_nce_accuracy, holds_for_large_sizes) {
   if (reduced_run()) GTEST_SKIP() << "not in the reduced run";
   tally t;
