@@ -30,6 +30,17 @@ class InfoNceOptions : public ::testing::Test {
   }
 };
 
+// What image 0 does not see of text 1, text 1 does not see of image 0: both have no other.
+TEST_F(InfoNceOptions, AMaskOfClipIsTransposedForTheTexts) {
+  const std::vector<std::uint8_t> mask = {0, 1, 0, 0};
+  clip_options options = {.reduction = reduction::none, .normalize = false, .temperature = 1};
+  options.mask = {mask.data(), 2, 2};
+  const clip_call<double> call({{1, 0}, {0, 1}}, {{1, 0.5}, {0.25, 1}}, options);
+  const double one = std::log1p(std::exp(-0.5)) / 2;  // image 1 of text 0, and text 0 of image 1
+  EXPECT_NEAR(call.loss[0], one, 4 * kUnit);
+  EXPECT_NEAR(call.loss[1], one, 4 * kUnit);
+}
+
 TEST_F(InfoNceOptions, ReductionsWeightsNormalizerAndUpstream) {
   const std::vector<float> weights = {1, 0.5f, 2, 0, 4}, upstream_rows = {2, 4, 0.5f, 8, 1};
   const float normalizer = 8;
