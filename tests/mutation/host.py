@@ -99,7 +99,8 @@ MUTANTS = [
     Mutant('soft-targets-of-another-shape', CE, 'targets of another shape pass',
            '  v.same_shape("targets", targets, "logits", logits);\n'
            '  check_cross_entropy_options(v, logits, options);\n  check_cross_entropy_outputs',
-           '  check_cross_entropy_options(v, logits, options);\n  check_cross_entropy_outputs'),
+           '  check_cross_entropy_options(v, logits, options);\n  check_cross_entropy_outputs',
+           'row_loss_arguments'),
     Mutant('negative-softcap', CE, 'a cap that is no positive number passes',
            '  if (options.softcap != 0.0f) v.temperature("softcap", scalar(options.softcap));\n', ''),
     Mutant('negative-z-loss', VALIDATE, 'a negative or infinite factor passes',

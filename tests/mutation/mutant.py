@@ -233,7 +233,8 @@ class Mutant:
         of_file = [source for p, source in FIRST_SOURCES if fnmatch.fnmatch(self.file, p)]
         if self.build == 'cpu':
             header = fnmatch.fnmatch(self.file, 'host/reference/*.hpp')
-            return next(iter(of_file), self.file.replace('.hpp', '.cpp')) if header else None
+            own = next(iter(of_file), self.file.replace('.hpp', '.cpp')) if header else None
+            return self.first or own
         return self.first or next(iter(of_file), None) or source_with(self.file)
 
     def concerned(self, source):

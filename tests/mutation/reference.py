@@ -15,6 +15,8 @@ MARGIN = 'host/reference/margin.hpp'
 DIVERGENCE = 'host/reference/divergence.hpp'
 NLL = 'host/reference/nll.hpp'
 SOFTMAX = 'host/reference/softmax.hpp'
+CE_CALL = 'host/reference/cross_entropy.cpp'
+FOCAL_CALL = 'host/reference/sigmoid_focal.cpp'
 SCALARS = 'host/reference/scalar_types.hpp'
 PARALLEL = 'host/reference/parallel.hpp'
 ROWS = 'host/reference/embeddings.hpp'
@@ -62,7 +64,7 @@ MUTANTS = [
            'is_target ? -p_others : p;', 'is_target ? p_target - 1 : p;'),
     Mutant('reference-zero-weight', SOFTMAX, 'a weight of 0 makes an infinite loss NaN',
            'return weight == W(0) && std::isinf(std::real(term)) ? S(0) : weight * term;',
-           'return weight * term;', 'reference_special_values'),
+           'return weight * term;', 'reference_special_values', first=CE_CALL),
     Mutant('reference-lse', CE, 'lse forgets the temperature',
            '? options.capped(row.target) / options.temperature + softplus(-d)',
            '? options.capped(row.target) + softplus(-d)'),
@@ -77,7 +79,7 @@ MUTANTS = [
     Mutant('reference-ignore-index', BATCH, 'no label is ignored',
            'if (l == ignore_index_) return row_kind::ignored;\n', ''),
     Mutant('reference-background', BATCH, 'a row of background is a class or a fault',
-           'if (l == background_) return row_kind::background;\n', ''),
+           'if (l == background_) return row_kind::background;\n', '', 'reference_sigmoid_focal'),
     Mutant('reference-normalizer', BATCH, 'the normalizer is not used',
            'if (options.normalizer.given()) {', 'if (false) {'),
     Mutant('reference-sum-is-mean', BATCH, 'a sum is divided',
@@ -181,15 +183,15 @@ MUTANTS = [
            'smoothing / static_cast<double>(cols);', 'smoothing;'),
 
     Mutant('reference-ties', SOFTMAX, 'of equal logits the last is the largest',
-           'if (b > a ||', 'if (b >= a ||'),
+           'if (b > a ||', 'if (b >= a ||', 'reference', first=CE_CALL),
     Mutant('reference-argmax-nan', SOFTMAX, 'NaN is not larger than anything',
-           ' || (std::isnan(b) && !std::isnan(a))', ''),
+           ' || (std::isnan(b) && !std::isnan(a))', '', 'reference_special_values', first=CE_CALL),
     Mutant('reference-softplus', SOFTMAX, 'log(1 + e^x) overflows',
            'return std::real(x) > 0 ? x + log1p(std::exp(-x)) : log1p(std::exp(x));',
-           'return log1p(std::exp(x));'),
+           'return log1p(std::exp(x));', 'reference_sigmoid_focal', first=FOCAL_CALL),
     Mutant('reference-sigmoid', SOFTMAX, 'sigmoid of a negative number is that of its opposite',
            'return std::real(x) >= 0 ? S(1) / (S(1) + e) : e / (S(1) + e);',
-           'return S(1) / (S(1) + e);'),
+           'return S(1) / (S(1) + e);', 'reference_sigmoid_focal', first=FOCAL_CALL),
     Mutant('reference-log-sum', SOFTMAX, 'the largest element is counted twice',
            'S sum = std::exp((y - max) / temperature) - S(1);',
            'S sum = std::exp((y - max) / temperature);'),
@@ -230,11 +232,11 @@ MUTANTS = [
     Mutant('reference-overflowing-norm', ROWS, 'squares of the embeddings overflow',
            'largest = std::max(largest, std::abs(std::real(v)));', 'largest = 1;'),
     Mutant('reference-infinite-embedding', ROWS, 'an infinite embedding can pass for a mask',
-           'finite = finite && std::isfinite(std::real(v));', 'finite = finite && '
-           '!std::isnan(std::real(v));'),
+           'finite = finite && std::isfinite(std::real(v));',
+           'finite = finite && !std::isnan(std::real(v));', 'info_nce_reference_special_values'),
     Mutant('reference-accumulate', ROWS, 'a gradient that is to be added to is overwritten',
            'store(to, index, accumulate ? load(to, index) + from[d] : from[d]);',
-           'store(to, index, from[d]);'),
+           'store(to, index, from[d]);', 'info_nce_reference_options'),
     Mutant('reference-dot-tail', ROWS, 'a dot product leaves its tail out',
            '  for (; d < a.size(); ++d) sums[d % kSums] += a[d] * b[d];\n', ''),
 
@@ -254,9 +256,10 @@ MUTANTS = [
     Mutant('reference-margin-unscaled', NCE, 'the margin is taken off the scaled similarity',
            '- scale * margin : similarity', '- margin : similarity'),
     Mutant('reference-margin-counts', NCE_CALL, 'a positive is found or not with the margin',
-           'l[positive] = s.similarity(i, positive);  //', '//'),
+           'l[positive] = s.similarity(i, positive);  //', '//', 'info_nce_edge'),
     Mutant('reference-clip-mask', NCE_CALL, 'texts take the mask of the images',
-           'std::swap(transposed.mask_row, transposed.mask_column);', ''),
+           'std::swap(transposed.mask_row, transposed.mask_column);', '',
+           'info_nce_reference_options'),
     Mutant('reference-unscaled', NCE, 'similarities are not multiplied by the scale',
            'return scale * dot<S>(queries[i], column(i, j));',
            'return dot<S>(queries[i], column(i, j));'),

@@ -100,7 +100,7 @@ MUTANTS = [
     Mutant('whole-row-forgets', TILES, 'only the last tile of whole rows counts',
            'state = out.first ? all : merge(state, all);', 'state = all;', 'info_nce_plan'),
     Mutant('columns-merged-as-rows', TILES, 'blocks of columns are counted from the rows\' first',
-           'of_rows ? block : block - blocks', 'block'),
+           'of_rows ? block : block - blocks', 'block', 'info_nce_plan'),
     Mutant('first-tile-merges-garbage', TILES, 'a state that was never written is merged',
            's = job.first ? State::none() : job.states[i];', 's = job.states[i];'),
     Mutant('later-tiles-forget', TILES, 'only the last tile of a row counts',
