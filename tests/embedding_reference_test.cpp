@@ -14,7 +14,6 @@ namespace {
 
 using culoss::cpu;
 using culoss::matrix;
-using culoss::reduction;
 using culoss::triplet_distance;
 using culoss::vector;
 using ::testing::Each;

@@ -174,7 +174,7 @@ TEST_P(linear_special_values, ignored_rows_are_zeros_whatever_the_weights_are) {
 }
 
 TEST_P(linear_special_values, a_bad_label_makes_its_row_and_the_weights_nan) {
-  for_each_way(each_row(), 40, [&](linear_choice c, element type) {
+  for_each_way(each_row(), 40, [&](const linear_choice& c, element type) {
     linear_numbers p = make_linear(c, {.type = type, .rows = 12, .classes = 40, .dimension = 6});
     const results clean = run_here(c, p);
     p.rows.labels[8] = (std::int64_t{1} << 32) + 5;  // not class 5

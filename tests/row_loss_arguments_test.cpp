@@ -525,12 +525,12 @@ TEST_P(row_loss_arguments, of_regression) {
     const W where;
     const culoss::matrix<const T> x = m.x.as_matrix(), t = m.g.as_matrix();
     const culoss::regression_outputs<T> out{.loss = {m.reals.data(), 1}};
-    for (const auto& [beta, message] :
+    for (const auto& refused :
          {std::pair{-1.0f, "beta is -1, must be finite and not negative"},
           {1e-39f, "beta is 1e-39, must be positive, finite and not subnormal"}}) {
       expect_refused(
-          m, [&] { return culoss::smooth_l1(where, x, t, out, {.beta = beta}); },
-          std::string("smooth_l1: ") + message);
+          m, [&] { return culoss::smooth_l1(where, x, t, out, {.beta = refused.first}); },
+          std::string("smooth_l1: ") + refused.second);
     }
     expect_refused(
         m, [&] { return culoss::mse(where, x, t, {}); }, "mse: no output is given");

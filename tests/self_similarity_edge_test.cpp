@@ -193,7 +193,7 @@ TEST_P(self_similarity_edge, one_positive_a_row_is_nt_xent) {
       p.labels[i] = (static_cast<std::int64_t>(i) % 75) * 1000003 - 7;
     }
     const results r = run_here(labels, p);
-    for (expectation e : expect(pairs, p, GetParam())) {
+    for (const expectation& e : expect(pairs, p, GetParam())) {
       if (e.name == "correct") continue;
       EXPECT_TRUE(compare({e.name, r[e.name]}, e).ok()) << e.name;
     }

@@ -36,7 +36,8 @@ shard_statistics<Real> shard_of_row(std::span<const double> x, std::size_t targe
     }
   });
   const std::size_t largest = index_of_largest<double>(x);
-  double own = here ? x[target - options.first_class] : kInfinity;
+  double own = kInfinity;
+  if (here) own = x[target - options.first_class];
   if (here && own == kInfinity) own = kNan;
   const auto real = [](double v) { return static_cast<Real>(v); };
   return {real(max),        real(sum),
