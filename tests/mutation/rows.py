@@ -262,16 +262,19 @@ MUTANTS = [
            'const bool skipped = !exists || Policy(a, r.row > 0 ? r.row - kStep : 0).skip();',
            'row_ring', first='host/labeled_rows.cu'),
     Mutant('turn-warp-parts', ROWS, 'lanes leave while others of their warp still shuffle',
-           'row - of_warp < end; row += kStep', 'row < end; row += kStep', 'row_ring'),
+           'row - of_warp < end; row += kStep', 'row < end; row += kStep', 'row_ring',
+           'what has exited need not take part, and no lane that stays reads one that left: the '
+           'lanes of a row are all of one mind'),
     Mutant('turn-into-the-next-block', ROWS, 'a block loads the first rows of the one behind it',
            '    const bool exists = row < end;\n    const row_of<Policy> r(a, exists ? row : 0);\n'
            '    const bool skipped',
            '    const bool exists = row < a.rows;\n    const row_of<Policy> r(a, exists ? row : 0);\n'
            '    const bool skipped', 'row_ring row_ring.watch'),
     Mutant('turn-last-rows-left', 'host/rows.hpp', 'rows that fill no whole number of blocks are left',
-           'const long long rows_of_block = (steps + resident - 1) / resident * rows_of_step;',
-           'const long long rows_of_block = steps / resident * rows_of_step;', 'row_ring',
-           first='host/softmax.cu'),
+           '/ resident * rows_of_step;\n'
+           '  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;',
+           '/ resident * rows_of_step;\n'
+           '  const long long blocks = a.rows / rows_of_block;', 'row_ring', first='host/softmax.cu'),
 
     # The ring in shared memory.
     Mutant('ring-stores-unfenced', RING, 'a bulk store may not see what was just written',
