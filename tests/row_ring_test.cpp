@@ -301,7 +301,7 @@ TEST_F(row_ring, holds_under_every_schedule) {
 TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
   if (!simt::watch::present()) GTEST_SKIP() << "nothing counts the bytes that this device moves";
   const auto cases = ring_cases();
-  for (const element type : device_elements()) {
+  for (const element type : kDeviceElements) {
     const std::int64_t bytes = format_of(type).bytes;
     std::vector<std::int64_t> all_widths = widths(type);
     const std::vector<std::int64_t> narrow = narrow_widths(type);

@@ -45,7 +45,7 @@ class traffic : public ::testing::Test {
 
 TEST_F(traffic, is_once_each_way_for_every_kernel_and_alignment) {
   for (const auto& c : plain_cases()) {
-    for (const element type : device_elements()) {
+    for (const element type : kDeviceElements) {
       for (const std::int64_t cols : width_of_each_plan(type, c->streams())) {
         // One type shows what rows too wide for the chip cost.
         if (cols > 10000 && type != element::float32) continue;
@@ -112,7 +112,7 @@ TEST_F(traffic, inside_a_row_is_in_accesses_of_16_bytes) {
   for (const auto& c : cases) {
     const bool softmax = c != cases[0] && c != cases[1];
     const bool elements = c->walks() == walk::elements;
-    for (const element type : device_elements()) {
+    for (const element type : kDeviceElements) {
       for (const std::int64_t cols : width_of_each_plan(type, c->streams())) {
         if (cols > 10000) continue;
         problem p = c->make({.type = type, .rows = 3, .cols = cols, .seed = 73});
