@@ -1,15 +1,14 @@
 // Rows that lie more than 2^32 elements apart in all: row * pitch in 32 bits ends elsewhere. The
-// results must be those of rows that lie close together, bit for bit. Between the rows there is no
-// memory at all, so that going wrong crashes. A real device has no such addresses to give:
-// large_test.cpp fills its memory instead.
+// results must be those of rows that lie close together, bit for bit. A real device has no such
+// addresses to give: large_test.cpp fills its memory instead. Tiles of similarities, whose pitch is
+// the library's own: tile_pitch_test.cpp.
 #include <gtest/gtest.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <culoss/culoss.hpp>
 #include <vector>
 
 #include "tests/harness/check.hpp"
+#include "tests/harness/sparse_rows.hpp"
 
 namespace culoss_test {
 namespace {
@@ -18,55 +17,10 @@ constexpr std::int64_t kRows = 5, kCols = 37;
 // Row 2 begins at 2^31 elements, row 4 at 2^32: beyond int and beyond unsigned.
 constexpr std::int64_t kClose = 64, kFar = (std::int64_t{1} << 30) + kClose;
 
-// A matrix whose rows alone are there. Every page of it begins in the same way, so that the
-// alignment of a row does not depend on the pitch.
 template <class T>
-class sparse_matrix {
- public:
-  explicit sparse_matrix(std::int64_t ld) : ld_(ld) {
-    const std::int64_t element = sizeof(storage_of<T>);
-    const auto bytes = static_cast<std::size_t>(kRows * ld * element);
-    void* const all =
-        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (all == MAP_FAILED) throw std::runtime_error("mmap failed");
-    data_ = static_cast<storage_of<T>*>(all);
-    bytes_ = bytes;
-    const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-    for (std::int64_t i = 0; i < kRows; ++i) {
-      const auto begin = reinterpret_cast<std::uintptr_t>(data_ + i * ld);
-      const auto end = reinterpret_cast<std::uintptr_t>(data_ + i * ld + kCols);
-      const std::uintptr_t first = begin / page * page;
-      auto* const pages = reinterpret_cast<char*>(data_ + i * ld) - (begin - first);
-      if (mprotect(pages, end - first, PROT_READ | PROT_WRITE) != 0) {
-        throw std::runtime_error("mprotect failed");
-      }
-    }
-  }
-  sparse_matrix(std::int64_t ld, std::int64_t seed) : sparse_matrix(ld) {
-    for (std::int64_t i = 0; i < kRows; ++i) {
-      for (std::int64_t j = 0; j < kCols; ++j) {
-        const auto number = static_cast<double>((i * 31 + j * 17 + seed * 7) % 53);
-        data_[i * ld_ + j] = encode<T>(number / 16 - 1);
-      }
-    }
-  }
-  sparse_matrix(const sparse_matrix&) = delete;
-  sparse_matrix& operator=(const sparse_matrix&) = delete;
-  ~sparse_matrix() { (void)munmap(data_, bytes_); }
-
-  operator culoss::matrix<T>() const { return {reinterpret_cast<T*>(data_), kRows, kCols, ld_}; }
-  operator culoss::matrix<const T>() const { return culoss::matrix<T>(*this); }
-
-  void append_to(std::vector<double>& values) const {
-    for (std::int64_t i = 0; i < kRows; ++i) {
-      for (std::int64_t j = 0; j < kCols; ++j) values.push_back(decode<T>(data_[i * ld_ + j]));
-    }
-  }
-
- private:
-  std::int64_t ld_;
-  storage_of<T>* data_ = nullptr;
-  std::size_t bytes_ = 0;
+struct sparse_matrix : sparse_rows<T> {
+  explicit sparse_matrix(std::int64_t ld) : sparse_rows<T>(kRows, kCols, ld) {}
+  sparse_matrix(std::int64_t ld, std::int64_t seed) : sparse_rows<T>(kRows, kCols, ld, seed) {}
 };
 
 class pitch : public on_each_space {

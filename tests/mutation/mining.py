@@ -26,6 +26,9 @@ MUTANTS = [
            'near[i].insert(v.low, index);'),
     Mutant('last-column-is-not-mined', TILES, 'the last column of a split is no candidate',
            'if (j >= end) break;', 'if (j >= end - 1) break;'),
+    Mutant('32-bit-mining-offset', TILES, 'row * pitch of a tile in 32 bits',
+           't.s + (row + i) * t.ld + first;', 't.s + (row + i) * static_cast<int>(t.ld) + first;',
+           'tile_pitch', first='tests/tile_pitch.cu'),
 
     # The choice.
     Mutant('mined-ties-to-the-last', ROWS, 'of equal candidates the last one is chosen',
