@@ -762,8 +762,10 @@ TEST_P(row_loss_arguments, of_strided_logits) {
     };
     refuse([](args& a) { a.logits.data = nullptr; },
            "logits.data is null, but logits is 2 x 3 x 2");
-    refuse([](args& a) { a.logits.n = -2; }, "logits.n is -2, must not be negative");
-    refuse([](args& a) { a.logits.inner = -2; }, "logits.inner is -2, must not be negative");
+    refuse([](args& a) { a.logits.n = -1; }, "logits.n is -1, must not be negative");
+    refuse([](args& a) { a.logits.inner = -1; }, "logits.inner is -1, must not be negative");
+    refuse([](args& a) { a.logits.n = std::int64_t{1} << 62; },
+           "logits: 4611686018427387904 x 3 x 2 does not fit 64 bits");
     refuse([](args& a) { a.logits.classes = 0; }, "logits.classes is 0, must be positive");
     refuse([](args& a) { a.labels.size = 3; },
            "labels.size is 3, must be 4 (logits.n * logits.inner)");
