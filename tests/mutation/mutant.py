@@ -8,6 +8,7 @@ import pathlib
 # Where a bug of a file is most likely to be found; the whole suite comes after. A name is that of a
 # test file without _test, on the emulated device or on the CPU as the file asks; with ".watch",
 # ".asan" or ".cpu" it is that variant's, with ".emulated.*" that of the schedule after its first.
+# "row_ring.watch:*clusters*" are those tests of a slow file alone.
 LIKELY_KILLERS = [
     ('host/c_interface*', 'c_interface'),
     ('host/reference/linear*', 'linear_cross_entropy_reference linear_cross_entropy_accuracy'),
@@ -237,19 +238,19 @@ class Mutant:
             return self.first or own
         return self.first or next(iter(of_file), None) or source_with(self.file)
 
-    def concerned(self, source):
+    def concerned(self, source, only=''):
         """The environment that chooses those tests of a test file that can see a bug in a source."""
         if self.build == 'cpu' or self.on_device:
-            return {}
+            return {'GTEST_FILTER': only} if only else {}
         cases = [c for p, c in CASES if fnmatch.fnmatch(source or self.file, p)]
-        return {'GTEST_FILTER': '-*/cpu', **({'CULOSS_TEST_CASES': cases[0]} if cases else {}),
+        return {'GTEST_FILTER': f'{only}-*/cpu', **({'CULOSS_TEST_CASES': cases[0]} if cases else {}),
                 **({'CULOSS_TEST_SUBSET': '1'} if source else {})}
 
     def likely(self):
-        """The tests to try first: patterns of their ctest names."""
+        """The tests to try first: (pattern of their ctest names, filter within the file)."""
         of_file = next(tests for p, tests in LIKELY_KILLERS if fnmatch.fnmatch(self.file, p))
-        names = [self.test_name(t) for t in f'{self.tests} {of_file}'.split()]
-        return list(dict.fromkeys(names))
+        named = [t.partition(':') for t in f'{self.tests} {of_file}'.split()]
+        return list(dict.fromkeys((self.test_name(test), only) for test, _, only in named))
 
     def test_name(self, short):
         name, _, variant = short.partition('.')
