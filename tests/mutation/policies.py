@@ -93,6 +93,12 @@ MUTANTS = [
            'kind == label_kind::counts && column < a.cols;', 'cross_entropy_shards'),
     Mutant('elsewhere-in-the-padding', CE, 'a target elsewhere meets a column before the first',
            'static constexpr int kElsewhere = -64;', 'static constexpr int kElsewhere = -1;',
+           'cross_entropy_shards',
+           'such a column is padding, which counts as -inf with the target or without, and no '
+           'gradient of it is stored; a record of a shard says by the label alone, not by what was '
+           'found there, that its target is elsewhere'),
+    Mutant('elsewhere-is-the-first-column', CE, 'a target elsewhere is taken for the first column',
+           'static constexpr int kElsewhere = -64;', 'static constexpr int kElsewhere = 0;',
            'cross_entropy_shards'),
     Mutant('weights-of-other-classes', CE, 'the target\'s weight is that of a shard\'s column',
            '__ldg(a.class_weights + a.all[row()])',
