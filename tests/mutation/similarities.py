@@ -123,6 +123,6 @@ MUTANTS = [
            'if (column[run] + e < t.cols) at[column[run] + e]',
            'if (column[run] + e < t.cols - 1) at[column[run] + e]'),
     Mutant('tile-tail-overwritten', TILES, 'four columns are written where fewer are left',
-           'if (column[run] + 4 <= t.cols) {', 'if (column[run] < t.cols) {',
-           'info_nce_edge.watch info_nce_plan.watch'),
+           'if (column[run] + 4 <= t.cols) {', 'if (column[run] < t.cols) {', 'tile_pitch',
+           first='tests/tile_pitch.cu'),
 ]
