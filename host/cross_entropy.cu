@@ -42,8 +42,9 @@ status backward(const cuda& where, const Logits& logits, const label_view& label
 
 }  // namespace
 
-std::size_t cross_entropy_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  return std::max(labeled_rows_workspace_bytes(rows), cross_entropy_targets_workspace_bytes(rows));
+std::size_t cross_entropy_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept {
+  return std::max(labeled_rows_workspace_bytes(rows, cols),
+                  cross_entropy_targets_workspace_bytes(rows));
 }
 
 status cross_entropy(const cuda& where, matrix<const float> logits, label_view labels,

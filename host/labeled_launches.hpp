@@ -16,6 +16,10 @@ struct labeled_memory {
   float* row_loss;    // under mean and sum
   float* row_z_loss;  // likewise
   unsigned char* row_correct;
+  // For the pipelined kernels only.
+  char* part_states = nullptr;                   // of wide rows
+  kernels::totals* counted_of_blocks = nullptr;  // of a whole call
+  unsigned* ended = nullptr;                     // likewise
 
   void take(carver& c, std::int64_t rows) noexcept {
     counted = c.take<kernels::totals>(1);
@@ -23,6 +27,12 @@ struct labeled_memory {
     row_loss = c.take<float>(rows);
     row_z_loss = c.take<float>(rows);
     row_correct = c.take<unsigned char>(rows);
+  }
+  void take_pipelined(carver& c, std::int64_t rows, std::int64_t cols) noexcept {
+    const std::int64_t states = part_state_bytes(rows, cols);
+    part_states = states > 0 ? c.take<char>(states) : nullptr;
+    counted_of_blocks = c.take<kernels::totals>(kMostWholeBlocks);
+    ended = c.take<unsigned>(1);
   }
 };
 
@@ -78,7 +88,8 @@ status count_labels(const device_context& context, const labeled_call& call,
 // gradients come out in half or bf16 only as matrices.
 template <class T, class R>
 status launch_labeled_rows(const device_context& context,
-                           const kernels::cross_entropy_arguments<T, R>& a) noexcept;
+                           const kernels::cross_entropy_arguments<T, R>& a,
+                           void* part_states = nullptr, bool* whole = nullptr) noexcept;
 
 // The scalars, from what each row left; then what the fault record says of the first bad label.
 status finish_labels(const device_context& context, const labeled_call& call,

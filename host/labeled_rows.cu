@@ -8,9 +8,10 @@ namespace {
 using kernels::row_work;
 using kernels::totals;
 
-std::size_t carve(void* base, std::int64_t rows, labeled_memory& m) noexcept {
+std::size_t carve(void* base, std::int64_t rows, std::int64_t cols, labeled_memory& m) noexcept {
   carver c(base);
   m.take(c, rows);
+  m.take_pipelined(c, rows, cols);
   return c.used();
 }
 
@@ -26,7 +27,8 @@ struct row_results {
 
 template <class T, class R, row_work kWork>
 status launch_rows_of(const device_context& context,
-                      const kernels::cross_entropy_arguments<T, R>& a) noexcept {
+                      const kernels::cross_entropy_arguments<T, R>& a, void* part_states,
+                      bool* whole) noexcept {
   using policy = kernels::cross_entropy_policy<T, kWork, R>;
   const bool saved = a.saved != nullptr;
   // Rarely asked for: built with the most and with the least work only.
@@ -37,39 +39,67 @@ status launch_rows_of(const device_context& context,
     if (saved) return launch_elementwise<policy>(context, a);
   }
   if constexpr (std::is_same_v<T, R>) {
-    return launch_rows<policy>(context, a);
+    return launch_rows<policy>(context, a, part_states, whole);
   } else {
     return launch_rows_by_block<policy>(context, a);
   }
 }
 
-// A call's arguments are checked and its device known: the rest of it.
+// What a whole call is told beyond its rows.
+kernels::whole_call whole_call_of(const labeled_call& call, const labeled_memory& m,
+                                  bool reports) noexcept {
+  const bool none = call.options.reduction == reduction::none;
+  kernels::whole_call w{};
+  w.counted = counts_divisor(call.options) ? m.counted_of_blocks : nullptr;
+  w.rows_counted = reinterpret_cast<long long*>(call.rows_counted);
+  w.weights = call.weighted_mean ? call.options.class_weights.data : nullptr;
+  w.loss = none ? nullptr : call.loss;
+  w.z_loss = none ? nullptr : call.z_loss;
+  w.ended = w.loss != nullptr || w.z_loss != nullptr || reports ? m.ended : nullptr;
+  w.on = w.counted != nullptr || w.rows_counted != nullptr || w.ended != nullptr;
+  return w;
+}
+
+// A call's arguments are checked and its device known: the rest of it. pipelined: whether its rows
+// may be split or done by one kernel.
 template <class T, class Rows>
 status run_rows(const cuda& where, const device_context& context, const labeled_call& call,
-                const kernels::cross_entropy_arguments<T>& without_memory,
+                const kernels::cross_entropy_arguments<T>& without_memory, bool pipelined,
                 const Rows& launch_them) noexcept {
   if (call.rows == 0) return finish_no_labels(context, call);
   labeled_memory m;
   scratch memory;
-  status s = memory.get(context, where.workspace, carve(nullptr, call.rows, m));
+  const bool splits = pipelined && plan_parts(call.cols, sizeof(T)).parts > 0;
+  const std::int64_t split_cols = splits ? call.cols : 0;
+  status s = memory.get(context, where.workspace, carve(nullptr, call.rows, split_cols, m));
   if (!s.ok()) return s;
-  carve(memory.data(), call.rows, m);
+  carve(memory.data(), call.rows, split_cols, m);
 
   kernels::cross_entropy_arguments<T> a = arguments_of<T>(call, m, where.faults);
   a.in[0] = without_memory.in[0];
   a.out[0] = without_memory.out[0];
   a.inner = without_memory.inner;
+  kernels::cross_entropy_arguments<T> all = a;
+  all.whole = whole_call_of(call, m, where.faults != nullptr);
+  if (pipelined && call.rows <= kWholeRows && wants_rows(a) && all.whole.on) {
+    if (all.whole.counted != nullptr) all.scale.by.counted = all.whole.counted;
+    all.scale.by.of_block = all.whole.counted != nullptr;
+    bool whole = false;
+    s = launch_them(all, m, &whole);
+    if (s.ok() && whole) return memory.release(context);
+    if (!s.ok()) return s;
+  }
   s = count_labels(context, call, a.all, m, false);
-  if (s.ok() && wants_rows(a)) s = launch_them(a);
+  if (s.ok() && wants_rows(a)) s = launch_them(a, m, nullptr);
   if (s.ok()) s = finish_labels(context, call, arguments_of<float>(call, m, where.faults), m);
   return s.ok() ? memory.release(context) : s;
 }
 
 }  // namespace
 
-std::size_t labeled_rows_workspace_bytes(std::int64_t rows) noexcept {
+std::size_t labeled_rows_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept {
   labeled_memory m;
-  return rows > 0 ? carve(nullptr, rows, m) : 0;
+  return rows > 0 ? carve(nullptr, rows, cols, m) : 0;
 }
 
 status finish_no_labels(const device_context& context, const labeled_call& call) noexcept {
@@ -93,15 +123,19 @@ status count_labels(const device_context& context, const labeled_call& call,
 
 template <class T, class R>
 status launch_labeled_rows(const device_context& context,
-                           const kernels::cross_entropy_arguments<T, R>& a) noexcept {
+                           const kernels::cross_entropy_arguments<T, R>& a, void* part_states,
+                           bool* whole) noexcept {
   const bool extended = a.smoothing > 0.0f || a.argmax != nullptr || a.row_correct != nullptr;
   const bool full = a.cap.cap > 0.0f || a.entropy != nullptr || a.shards != nullptr;
   const bool few = a.inner > 0 || a.saved != nullptr || !std::is_same_v<T, R>;
-  if (full || (extended && few)) return launch_rows_of<T, R, row_work::full>(context, a);
-  if constexpr (std::is_same_v<T, R>) {
-    if (extended) return launch_rows_of<T, R, row_work::extended>(context, a);
+  if (whole != nullptr && (extended || full || few)) return {};
+  if (full || (extended && few)) {
+    return launch_rows_of<T, R, row_work::full>(context, a, nullptr, nullptr);
   }
-  return launch_rows_of<T, R, row_work::plain>(context, a);
+  if constexpr (std::is_same_v<T, R>) {
+    if (extended) return launch_rows_of<T, R, row_work::extended>(context, a, nullptr, nullptr);
+  }
+  return launch_rows_of<T, R, row_work::plain>(context, a, part_states, whole);
 }
 
 status finish_labels(const device_context& context, const labeled_call& call,
@@ -134,8 +168,11 @@ status run_labeled_rows(const cuda& where, const labeled_rows<T>& call) noexcept
   a.in[0] = {call.logits, call.ld};
   a.out[0] = {call.grad_logits, call.grad_ld};
   a.inner = call.inner;
-  return run_rows(where, context, call, a,
-                  [&](const auto& rows) noexcept { return launch_labeled_rows(context, rows); });
+  const bool pipelined = where.row_kernels == row_kernels::pipelined && call.inner == 0;
+  return run_rows(where, context, call, a, pipelined,
+                  [&](const auto& rows, const auto& m, bool* whole) noexcept {
+                    return launch_labeled_rows(context, rows, m.part_states, whole);
+                  });
 }
 
 status run_merged_rows(const cuda& where, const labeled_call& call,
@@ -146,8 +183,8 @@ status run_merged_rows(const cuda& where, const labeled_call& call,
   if (s.ok()) s = check_width(context, "shards.rows", shards.rows);
   if (!s.ok()) return s;
   constexpr int kThreads = 128;
-  return run_rows(where, context, call, kernels::cross_entropy_arguments<float>{},
-                  [&](const auto& rows) noexcept {
+  return run_rows(where, context, call, kernels::cross_entropy_arguments<float>{}, false,
+                  [&](const auto& rows, const labeled_memory&, bool*) noexcept {
                     return launch(context, kernels::merge_shards<kThreads>,
                                   (rows.rows + kThreads - 1) / kThreads, kThreads, 0, rows,
                                   shards.data, static_cast<long long>(shards.ld),
@@ -160,10 +197,13 @@ template status run_labeled_rows(const cuda&, const labeled_rows<half>&) noexcep
 template status run_labeled_rows(const cuda&, const labeled_rows<bf16>&) noexcept;
 
 template status launch_labeled_rows(const device_context&,
-                                    const kernels::cross_entropy_arguments<float>&) noexcept;
+                                    const kernels::cross_entropy_arguments<float>&, void*,
+                                    bool*) noexcept;
 template status launch_labeled_rows(const device_context&,
-                                    const kernels::cross_entropy_arguments<float, half>&) noexcept;
+                                    const kernels::cross_entropy_arguments<float, half>&, void*,
+                                    bool*) noexcept;
 template status launch_labeled_rows(const device_context&,
-                                    const kernels::cross_entropy_arguments<float, bf16>&) noexcept;
+                                    const kernels::cross_entropy_arguments<float, bf16>&, void*,
+                                    bool*) noexcept;
 
 }  // namespace culoss::detail

@@ -80,6 +80,6 @@ status run_labeled_rows(const cuda& where, const labeled_rows<T>& call) noexcept
 status run_merged_rows(const cuda& where, const labeled_call& call,
                        const matrix<const shard_statistics<float>>& shards) noexcept;
 
-std::size_t labeled_rows_workspace_bytes(std::int64_t rows) noexcept;
+std::size_t labeled_rows_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
 
 }  // namespace culoss::detail

@@ -26,6 +26,7 @@ struct device_context {
   cudaStream_t stream = nullptr;
   int capability = 0;  // 90 for 9.0
   culoss::row_kernels row_kernels = culoss::row_kernels::proven;
+  int device = 0;
 };
 
 // Checks that the stream belongs to the current device.
@@ -49,7 +50,7 @@ inline status open(const char* function, const cuda& where, device_context& cont
   if (!s.ok()) return s;
   s = checked(function, "cudaDeviceGetAttribute",
               cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, current));
-  context = {function, where.stream, 10 * major + minor, where.row_kernels};
+  context = {function, where.stream, 10 * major + minor, where.row_kernels, current};
   return s;
 }
 
@@ -114,32 +115,48 @@ status launch(const device_context& context, void (*kernel)(Parameters...), long
                 std::forward<Arguments>(arguments)...);
 }
 
-// As many clusters as there is work for and the device holds at once; `fits`: whether it holds one,
-// else nothing is launched.
-template <class... Parameters, class... Arguments>
-status launch_clusters(const device_context& context, void (*kernel)(Parameters...),
-                       long long clusters, int blocks_of_cluster, int threads,
-                       const dynamic_shared& shared, bool& fits,
-                       Arguments&&... arguments) noexcept {
+// Blocks of a cluster, as a launch's only attribute.
+class cluster_size {
+ public:
+  explicit cluster_size(int blocks) noexcept {
+    attribute_.id = cudaLaunchAttributeClusterDimension;
+    attribute_.val.clusterDim = {static_cast<unsigned>(blocks), 1, 1};
+  }
+  void set(cudaLaunchConfig_t& config) noexcept {
+    config.attrs = &attribute_;
+    config.numAttrs = 1;
+  }
+
+ private:
+  cudaLaunchAttribute attribute_{};
+};
+
+// How many clusters of these the device holds at once.
+template <class... Parameters>
+status resident_clusters(const device_context& context, void (*kernel)(Parameters...), int blocks,
+                         int threads, const dynamic_shared& shared, int& clusters) noexcept {
   constexpr int kPortable = 8;  // more need to be allowed, which changes nothing for fewer
   status s = allow_shared(context, kernel, shared);
-  if (s.ok() && blocks_of_cluster > kPortable) {
+  if (s.ok() && blocks > kPortable) {
     s = checked(context.function, "cudaFuncSetAttribute",
                 cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
   }
   if (!s.ok()) return s;
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {static_cast<unsigned>(blocks_of_cluster), 1, 1};
-  cudaLaunchConfig_t config = config_of(context, grid_of(blocks_of_cluster), threads, shared);
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  int resident = 0;
-  s = checked(context.function, "cudaOccupancyMaxActiveClusters",
-              cudaOccupancyMaxActiveClusters(&resident, kernel, &config));
-  fits = resident > 0;
-  if (!s.ok() || !fits) return s;
-  config.gridDim.x *= static_cast<unsigned>(clusters < resident ? clusters : resident);
+  cluster_size size(blocks);
+  cudaLaunchConfig_t config = config_of(context, grid_of(blocks), threads, shared);
+  size.set(config);
+  return checked(context.function, "cudaOccupancyMaxActiveClusters",
+                 cudaOccupancyMaxActiveClusters(&clusters, kernel, &config));
+}
+
+// Of a kernel that resident_clusters was asked about.
+template <class... Parameters, class... Arguments>
+status launch_clusters(const device_context& context, void (*kernel)(Parameters...),
+                       long long clusters, int blocks, int threads, const dynamic_shared& shared,
+                       Arguments&&... arguments) noexcept {
+  cluster_size size(blocks);
+  cudaLaunchConfig_t config = config_of(context, grid_of(clusters * blocks), threads, shared);
+  size.set(config);
   return start(context, kernel, config, std::forward<Arguments>(arguments)...);
 }
 

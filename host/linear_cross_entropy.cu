@@ -286,6 +286,7 @@ status run(const cuda& where, const char* function, const matrix<const T>& hidde
   status s = check_blas(function, where);
   device_context context;
   if (s.ok()) s = open(function, where, context);
+  context.row_kernels = row_kernels::proven;  // its chunks' rows are planned for those
   if (!s.ok()) return s;
   labeled_call call;
   call.function = function;

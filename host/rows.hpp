@@ -6,6 +6,7 @@
 #include "kernels/divisor.cuh"
 #include "kernels/labels.cuh"
 #include "kernels/reduce.cuh"
+#include "kernels/row_copies.cuh"
 #include "kernels/row_ring.cuh"
 #include "kernels/row_softmax.cuh"
 #include "kernels/row_strided.cuh"
@@ -59,51 +60,109 @@ inline status check_width(const device_context& context, const char* name,
                  static_cast<long long>(kMost));
 }
 
+inline status clear(const device_context& context, void* p, int value, std::size_t bytes) noexcept {
+  if (p == nullptr) return {};
+  return checked(context.function, "cudaMemsetAsync",
+                 cudaMemsetAsync(p, value, bytes, context.stream));
+}
+
 // How many blocks the current device holds at once.
 inline status resident_blocks(const device_context& context, int of_multiprocessor,
                               long long& blocks) noexcept {
-  int device = 0, multiprocessors = 0;
-  status s = checked(context.function, "cudaGetDevice", cudaGetDevice(&device));
-  if (!s.ok()) return s;
-  s = checked(context.function, "cudaDeviceGetAttribute",
-              cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  int multiprocessors = 0;
+  const status s = checked(
+      context.function, "cudaDeviceGetAttribute",
+      cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, context.device));
   blocks = static_cast<long long>(of_multiprocessor) * multiprocessors;
   return s;
 }
 
-// By as many blocks, or clusters of them, as the device holds.
+// What blocks that stay are told of a whole call; of a loss that knows none, nothing.
+template <class Arguments>
+kernels::whole_call whole_call_in(const Arguments& a) noexcept {
+  if constexpr (requires { a.whole.on; }) return a.whole;
+  return {};
+}
+// How many blocks that stay, or clusters of them, a launch has: as many as the device holds, if
+// there are rows for them.
+template <class Arguments>
+long long blocks_that_stay(const Arguments& a, long long resident, int of_cluster = 1) noexcept {
+  const long long most = whole_call_in(a).on ? kMostWholeBlocks / of_cluster : resident;
+  const long long held = resident < most ? resident : most;
+  return a.rows < held ? a.rows : held;
+}
+// Just before the launch of a whole call.
+template <class Arguments>
+status ready(const device_context& context, const Arguments& a) noexcept {
+  return clear(context, whole_call_in(a).ended, 0, sizeof(unsigned));
+}
+
+// By as many blocks, or clusters of them, as the device holds; by fewer clusters only if
+// `underfills`. `runs`: whether it has been launched.
 template <class Policy>
 status launch_ring(const device_context& context, const ring_plan& plan,
-                   const typename Policy::arguments& a, bool& fits) noexcept {
-  fits = true;
+                   const typename Policy::arguments& a, bool underfills, bool& runs) noexcept {
   const dynamic_shared shared{plan.shared_bytes, kRingSharedLimit};
   const int threads = plan.threads + 32;
   if (plan.cluster > 1) {
-    return launch_clusters(context, kernels::rows_by_ring<Policy, 512, true>, a.rows, plan.cluster,
-                           threads, shared, fits, a, plan.slots, plan.packs_of_slot);
+    const auto kernel = kernels::rows_by_ring<Policy, 512, true>;
+    int resident = 0;
+    status s = resident_clusters(context, kernel, plan.cluster, threads, shared, resident);
+    runs = resident > 0 && (underfills || a.rows >= resident);
+    if (s.ok() && runs) s = ready(context, a);
+    if (!s.ok() || !runs) return s;
+    return launch_clusters(context, kernel, blocks_that_stay(a, resident, plan.cluster),
+                           plan.cluster, threads, shared, a, plan.slots, plan.packs_of_slot,
+                           plan.parts);
   }
+  runs = true;
   long long resident = 0;
-  const status s = resident_blocks(context, plan.blocks, resident);
+  status s = resident_blocks(context, plan.blocks, resident);
+  if (s.ok()) s = ready(context, a);
   if (!s.ok()) return s;
-  const long long blocks = a.rows < resident ? a.rows : resident;
+  const long long blocks = blocks_that_stay(a, resident);
   const auto run = [&](auto kernel) noexcept {
-    return launch(context, kernel, blocks, threads, shared, a, plan.slots, plan.packs_of_slot);
+    return launch(context, kernel, blocks, threads, shared, a, plan.slots, plan.packs_of_slot,
+                  plan.parts);
   };
   if (plan.threads == 128) return run(kernels::rows_by_ring<Policy, 128, false>);
   return run(kernels::rows_by_ring<Policy, 512, false>);
 }
 
-// By as many blocks as the device holds; rows of which there are not more have nothing to wait for.
+// By as many blocks as the device holds.
+template <class Policy>
+status launch_copies(const device_context& context, const copies_plan& plan,
+                     const typename Policy::arguments& a) noexcept {
+  long long resident = 0;
+  status s = resident_blocks(context, plan.blocks, resident);
+  if (s.ok()) s = ready(context, a);
+  if (!s.ok()) return s;
+  const long long blocks = blocks_that_stay(a, resident);
+  const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};
+  const auto run = [&](auto kernel) noexcept {
+    return launch(context, kernel, blocks, plan.threads, shared, a, plan.packs_of_slot);
+  };
+  if (plan.threads == 128) return run(kernels::rows_by_copies<Policy, 128>);
+  return run(kernels::rows_by_copies<Policy, 512>);
+}
+
+// By as many blocks as the device holds, of a whole call that counts labels in each of them by two a
+// multiprocessor. Rows of which there are not more have nothing to wait for: they do not run, but as
+// a whole call.
 template <class Policy>
 status launch_lanes_in_turn(const device_context& context, const row_plan& plan,
-                            const typename Policy::arguments& a, bool& many) noexcept {
+                            const typename Policy::arguments& a, bool& runs) noexcept {
+  const kernels::whole_call whole = whole_call_in(a);
   long long resident = 0;
-  const status s = resident_blocks(context, lane_blocks(plan.packs), resident);
+  status s =
+      resident_blocks(context, whole.counted != nullptr ? 2 : lane_blocks(plan.packs), resident);
   if (!s.ok()) return s;
+  if (whole.on && resident > kMostWholeBlocks) resident = kMostWholeBlocks;
   const long long rows_of_step = plan.threads / plan.lanes;
   const long long steps = (a.rows + rows_of_step - 1) / rows_of_step;
-  many = steps > resident;
-  if (!many) return {};
+  runs = steps > resident || whole.on;
+  if (runs) s = ready(context, a);
+  if (!s.ok() || !runs) return s;
   const long long rows_of_block = (steps + resident - 1) / resident * rows_of_step;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
   const auto run = [&](auto kernel) noexcept {
@@ -115,9 +174,60 @@ status launch_lanes_in_turn(const device_context& context, const row_plan& plan,
   return run(kernels::rows_by_lanes_in_turn<Policy, 32, kMaxLanePacks>);
 }
 
-// Wide: the policy of rows that do not fit on chip.
+// A block a row; if `left` has room for the states of all their parts, a block a part, twice.
+template <class Policy>
+status launch_parts(const device_context& context, const parts_plan& plan,
+                    const typename Policy::arguments& a, void* left) noexcept {
+  using state = typename Policy::state;
+  static_assert(sizeof(state) <= kPartState);
+  const auto shared_of = [](int parts) {
+    const int bytes = parts * kPartWarps * static_cast<int>(sizeof(state));
+    return dynamic_shared{bytes, kMostRingBlocks * kMostPartsOfGroup * kPartWarps * kPartState};
+  };
+  auto* const states = static_cast<state*>(left);
+  if (states == nullptr) {
+    return launch(context, kernels::rows_by_parts<Policy>, a.rows, kPartThreads,
+                  shared_of(plan.parts), a, plan, states);
+  }
+  const status s = launch(context, kernels::rows_by_parts<Policy>, a.rows * plan.parts,
+                          kPartThreads, shared_of(1), a, plan, states);
+  if (!s.ok()) return s;
+  const bool writes = a.out[0].data != nullptr;
+  return launch(context, kernels::finish_parts<Policy>, writes ? a.rows * plan.parts : a.rows,
+                writes ? kPartThreads : 32, 0, a, plan, states);
+}
+
+// The kernels that `row_kernels::pipelined` asks for; `runs`: whether there is one for these rows,
+// which of a whole call is one of those that can do all of it.
+template <class Policy>
+status launch_pipelined(const device_context& context, const row_plan& plan,
+                        const typename Policy::arguments& a, void* part_states, bool writes,
+                        bool& runs) noexcept {
+  constexpr int kBytes = static_cast<int>(sizeof(typename Policy::value));
+  const ring_plan ring = plan_ring(context.capability, a.cols, kBytes);
+  const copies_plan copies = plan_copies(context.capability, a.cols, kBytes);
+  const parts_plan parts = plan_parts(a.cols, kBytes);
+  const bool by_ring = writes && ring.slots > 0, by_copies = writes && copies.threads > 0;
+  const bool by_lanes = plan.kernel == row_kernel::lanes;
+  void* const left = a.rows <= kSplitRows ? part_states : nullptr;
+  if (by_lanes) return launch_lanes_in_turn<Policy>(context, plan, a, runs);
+  if (by_ring) {
+    const status s = launch_ring<Policy>(context, ring, a, left == nullptr, runs);
+    if (!s.ok() || runs) return s;
+  }
+  if (by_copies) {
+    runs = true;
+    return launch_copies<Policy>(context, copies, a);
+  }
+  runs = parts.parts > 0 && !whole_call_in(a).on;
+  return runs ? launch_parts<Policy>(context, parts, a, left) : status();
+}
+
+// Wide: the policy of rows that do not fit on chip. part_states: memory of part_state_bytes, or null.
+// whole: whether the whole call was launched, which is not tried where it is null.
 template <class Policy, class Wide = Policy>
-status launch_rows(const device_context& context, const typename Policy::arguments& a) noexcept {
+status launch_rows(const device_context& context, const typename Policy::arguments& a,
+                   void* part_states = nullptr, bool* whole = nullptr) noexcept {
   using T = typename Policy::value;
   constexpr int kBytes = static_cast<int>(sizeof(T));
   const bool aligned = reinterpret_cast<std::uintptr_t>(a.in[0].data) % kPackBytes == 0 &&
@@ -126,19 +236,15 @@ status launch_rows(const device_context& context, const typename Policy::argumen
   for (const auto& out : a.out) writes = writes || out.data != nullptr;
   const row_plan plan =
       plan_rows(context.capability, a.cols, kBytes, Policy::kStreams, aligned, writes);
-  if constexpr (requires { requires Policy::kRing; }) {
-    const ring_plan ring = plan_ring(context.capability, a.cols, kBytes);
-    if (context.row_kernels == row_kernels::pipelined && writes && ring.slots > 0) {
-      bool fits = false;
-      const status s = launch_ring<Policy>(context, ring, a, fits);
-      if (!s.ok() || fits) return s;
-    }
-    if (context.row_kernels == row_kernels::pipelined && plan.kernel == row_kernel::lanes) {
-      bool many = false;
-      const status s = launch_lanes_in_turn<Policy>(context, plan, a, many);
-      if (!s.ok() || many) return s;
+  if constexpr (requires { requires Policy::kPipelined; }) {
+    if (context.row_kernels == row_kernels::pipelined) {
+      bool runs = false;
+      const status s = launch_pipelined<Policy>(context, plan, a, part_states, writes, runs);
+      if (whole != nullptr) *whole = runs;
+      if (!s.ok() || runs || whole != nullptr) return s;
     }
   }
+  if (whole != nullptr) return {};
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
   const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};
@@ -188,11 +294,53 @@ status launch_elementwise(const device_context& context,
                 (a.rows * of_a_row + kSpans - 1) / kSpans, kernels::kSpanThreads, 0, a, of_a_row);
 }
 
+// Four positions a thread; `runs`: whether the elements are read once so.
+template <class Policy>
+status launch_strided_by_four(const device_context& context, const typename Policy::arguments& a,
+                              bool has_state, bool& runs) noexcept {
+  constexpr int kBytes = static_cast<int>(sizeof(typename Policy::value));
+  constexpr int kState = static_cast<int>(sizeof(typename Policy::state));
+  constexpr int kCoefficients = static_cast<int>(sizeof(typename Policy::coefficients));
+  const bool keeps = !has_state && a.out[0].data != nullptr;
+  const strided_plan plan =
+      plan_strided_by_four(context.capability, a.cols, kBytes, kState, kCoefficients, keeps);
+  const auto misaligned = [](const void* p) {
+    return reinterpret_cast<std::uintptr_t>(p) % (4 * kBytes) != 0;
+  };
+  runs = plan.on_chip == keeps;
+  if (!runs) return {};
+  const bool together = a.inner % 4 == 0 && !misaligned(a.in[0].data) && !misaligned(a.out[0].data);
+  const long long rows_of_block = 4 * kStridedThreads / plan.groups;
+  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
+  const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};
+  const auto run = [&](auto kernel) noexcept {
+    return launch(context, kernel, blocks, kStridedThreads, shared, a, plan.on_chip);
+  };
+  const auto run_of = [&]<int kGroups, bool kSaved>(std::integral_constant<int, kGroups>,
+                                                    std::bool_constant<kSaved>) noexcept {
+    return together ? run(kernels::rows_strided_by_four<Policy, kGroups, kSaved, true>)
+                    : run(kernels::rows_strided_by_four<Policy, kGroups, kSaved, false>);
+  };
+  constexpr std::integral_constant<int, 1> kOne;
+  constexpr std::integral_constant<int, kStridedGroups> kMany;
+  if (plan.groups == 1) {
+    return has_state ? run_of(kOne, std::true_type()) : run_of(kOne, std::false_type());
+  }
+  return has_state ? run_of(kMany, std::true_type()) : run_of(kMany, std::false_type());
+}
+
 // The same policies on rows whose columns are not innermost.
 template <class Policy>
 status launch_strided(const device_context& context, const typename Policy::arguments& a,
                       bool has_state) noexcept {
   using enum kernels::strided_source;
+  if constexpr (requires { requires Policy::kPipelined; }) {
+    if (context.row_kernels == row_kernels::pipelined) {
+      bool runs = false;
+      const status s = launch_strided_by_four<Policy>(context, a, has_state, runs);
+      if (!s.ok() || runs) return s;
+    }
+  }
   const strided_plan plan =
       plan_strided(context.capability, a.cols, static_cast<int>(sizeof(typename Policy::value)),
                    !has_state && a.out[0].data != nullptr);
@@ -214,12 +362,6 @@ status launch_strided(const device_context& context, const typename Policy::argu
   }
   return few ? run(kernels::rows_strided<Policy, 1, two_reads>)
              : run(kernels::rows_strided<Policy, kMany, two_reads>);
-}
-
-inline status clear(const device_context& context, void* p, int value, std::size_t bytes) noexcept {
-  if (p == nullptr) return {};
-  return checked(context.function, "cudaMemsetAsync",
-                 cudaMemsetAsync(p, value, bytes, context.stream));
 }
 
 // The scalar loss of no rows at all: 0, or NaN where a zero divisor is to give that (all bits set

@@ -2,6 +2,7 @@
 
 #include "host/rows.hpp"
 #include "host/softmax.hpp"
+#include "host/workspace.hpp"
 #include "kernels/policy/softmax_backward.cuh"
 
 namespace culoss {
@@ -18,13 +19,23 @@ status forward(const char* function, const char* output_name, bool log, const cu
   if (s.ok()) s = open(function, where, context);
   if (s.ok()) s = check_width(context, "logits.cols", logits.cols);
   if (!s.ok() || logits.rows == 0) return s;
+  // The states of a few wide rows' parts: so little that nobody has to ask how much it is.
+  scratch memory;
+  const std::int64_t parts = plan_parts(logits.cols, sizeof(T)).parts;
+  const bool split = context.row_kernels == row_kernels::pipelined && logits.rows <= kSplitRows;
+  const auto bytes = static_cast<std::size_t>(split ? logits.rows * parts * kPartState : 0);
+  s = memory.get(context, where.workspace.bytes >= bytes ? where.workspace : workspace{}, bytes);
+  if (!s.ok()) return s;
   using policy = kernels::softmax_policy<T>;
-  return launch_rows<policy>(context, {{stream_of(logits)},
-                                       {target_of(output)},
-                                       logits.rows,
-                                       logits.cols,
-                                       argument(options.temperature),
-                                       log});
+  s = launch_rows<policy>(context,
+                          {{stream_of(logits)},
+                           {target_of(output)},
+                           logits.rows,
+                           logits.cols,
+                           argument(options.temperature),
+                           log},
+                          memory.data());
+  return s.ok() ? memory.release(context) : s;
 }
 
 template <class T>

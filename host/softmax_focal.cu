@@ -59,8 +59,8 @@ status backward(const cuda& where, const Logits& logits, const label_view& label
 
 }  // namespace
 
-std::size_t softmax_focal_workspace_bytes(std::int64_t rows, std::int64_t) noexcept {
-  return labeled_rows_workspace_bytes(rows);
+std::size_t softmax_focal_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept {
+  return labeled_rows_workspace_bytes(rows, cols);
 }
 
 status softmax_focal(const cuda& where, matrix<const float> logits, label_view labels,

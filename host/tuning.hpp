@@ -78,6 +78,7 @@ struct ring_plan {
   int packs_of_slot;  // of a row, or a segment
   int blocks;         // of a multiprocessor
   int cluster;        // blocks that share a row
+  int parts;          // of a block, where a cluster shares a row
   int shared_bytes;   // dynamic shared memory of a block
 };
 constexpr std::int64_t kRingSharedLimit = 227 * 1024;  // of a block
@@ -86,27 +87,75 @@ constexpr ring_plan plan_ring(int capability, std::int64_t cols, int element_byt
   const std::int64_t packs = packs_of(cols, element_bytes, true);
   const std::int64_t room = packs_of(cols, element_bytes, false);
   if (capability != 90 || packs <= 32 * (kMaxLanePacks - 1)) return {};
-  const auto plan = [](int threads, int blocks, int cluster, std::int64_t packs_of_slot) {
+  const auto plan = [](int threads, int blocks, int cluster, int parts,
+                       std::int64_t packs_of_slot) {
     const std::int64_t share = kOfMultiprocessor / blocks - kReserved;
     const std::int64_t most = share < kRingSharedLimit ? share : kRingSharedLimit;
     const std::int64_t bytes = packs_of_slot * kPackBytes;
     const std::int64_t slots = (most - kRingExchange) / bytes;
     if (slots < 2) return ring_plan{};
     const int used = slots < kRingSlots ? static_cast<int>(slots) : kRingSlots;
-    return ring_plan{threads, used,    static_cast<int>(packs_of_slot),
-                     blocks,  cluster, static_cast<int>(kRingExchange + used * bytes)};
+    return ring_plan{threads,
+                     used,
+                     static_cast<int>(packs_of_slot),
+                     blocks,
+                     cluster,
+                     parts,
+                     static_cast<int>(kRingExchange + used * bytes)};
   };
   const int threads = packs <= 1024 ? 128 : 512;
   // As many blocks as have room for two rows each: what one computes hides where others wait.
   for (int blocks = ring_blocks(threads); blocks > 0; --blocks) {
-    const ring_plan p = plan(threads, blocks, 1, room);
+    const ring_plan p = plan(threads, blocks, 1, 0, room);
     if (p.slots > 0) return p;
   }
   for (int cluster = 2; cluster <= kMostRingBlocks; cluster *= 2) {
-    const ring_plan p = plan(threads, 1, cluster, (room + cluster - 1) / cluster);
-    if (p.slots > 0) return p;
+    // An even number of parts, of which the two halves of a block have as many each.
+    const std::int64_t segment = (room + cluster - 1) / cluster;
+    const std::int64_t pairs = (segment + kPartPacks) / (2 * kPartPacks);
+    const int parts = pairs > 1 ? 2 * static_cast<int>(pairs) : 2;
+    const ring_plan p = plan(threads, 1, cluster, parts, (segment + parts - 1) / parts * parts);
+    if (p.slots > 0 && parts <= kMostPartsOfGroup) return p;
   }
   return {};
+}
+
+// Rows of more than 4 KB that are written, where there is cp.async and no ring: two of them in
+// shared memory.
+struct copies_plan {
+  int threads;  // of a block; 0: the row is too wide, or too narrow
+  int blocks;   // of a multiprocessor
+  int packs_of_slot;
+  int shared_bytes;  // dynamic shared memory of a block
+};
+constexpr copies_plan plan_copies(int capability, std::int64_t cols, int element_bytes) {
+  constexpr int kReserved = 1024;  // of each block
+  const std::int64_t packs = packs_of(cols, element_bytes, true);
+  const std::int64_t room = packs_of(cols, element_bytes, false);
+  if (capability < 80 || capability == 90 || packs <= 32 * (kMaxLanePacks - 1)) return {};
+  const std::int64_t bytes = 2 * room * kPackBytes;
+  if (bytes > shared_limit(capability)) return {};
+  const int threads = packs <= 1024 ? 128 : 512;
+  const std::int64_t of_multiprocessor = shared_limit(capability) + kStaticShared + kReserved;
+  const std::int64_t fit = of_multiprocessor / (bytes + kCopiesStatic + kReserved);
+  const int most = ring_blocks(threads);
+  return {threads, fit < most ? static_cast<int>(fit) : most, static_cast<int>(room),
+          static_cast<int>(bytes)};
+}
+
+// Rows that are wider than one block's ring, of up to 1.7 MB, whoever works on them: parts, merged
+// in groups.
+constexpr parts_plan plan_parts(std::int64_t cols, int element_bytes) {
+  const ring_plan ring = plan_ring(90, cols, element_bytes);
+  if (ring.cluster <= 1) return {};
+  return {ring.cluster * ring.parts, ring.parts, ring.packs_of_slot / ring.parts};
+}
+// Room for the states of the parts of a batch of so few rows that each of these has a block of its
+// own; of a larger one for as many, so that it never falls with rows or columns.
+constexpr std::int64_t part_state_bytes(std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t kLeast = 28000, kMost = 1 << 20;  // columns in parts
+  const std::int64_t most = packs_of(cols < kMost ? cols : kMost, 4, false) / (kPartPacks / 2) + 1;
+  return cols > kLeast ? (rows < kSplitRows ? rows : kSplitRows) * most * kPartState : 0;
 }
 
 // Rows that are written and that a block owns whatever their width.
@@ -140,6 +189,16 @@ constexpr strided_plan plan_strided(int capability, std::int64_t cols, int eleme
   const std::int64_t bytes = cols * (kStridedThreads / groups) * element_bytes;
   const bool fits = writes && bytes <= strided_shared_limit(capability);
   return {groups, fits, fits ? static_cast<int>(bytes) : 0};
+}
+
+// Likewise four positions a thread.
+constexpr strided_plan plan_strided_by_four(int capability, std::int64_t cols, int element_bytes,
+                                            int state_bytes, int coefficient_bytes, bool writes) {
+  const int groups = plan_strided(capability, cols, element_bytes, writes).groups;
+  const int states = strided_shared_by_four(groups, state_bytes, coefficient_bytes);
+  const std::int64_t bytes = states + cols * (4 * kStridedThreads / groups) * element_bytes;
+  const bool fits = writes && bytes <= shared_limit(capability);
+  return {groups, fits, fits ? static_cast<int>(bytes) : states};
 }
 
 // Rows with negatives of their own, `count` of `dimension` elements each.

@@ -6,7 +6,7 @@
 
 namespace culoss::kernels {
 
-// Known to the host, counted by an earlier launch, or standing in device memory. One that is
+// Known to the host, counted by an earlier launch or by this block, or standing in device memory. One that is
 // exactly 0 gives losses and gradients of 0, or NaN.
 struct divisor {
   bool divides;
@@ -14,11 +14,12 @@ struct divisor {
   const totals* counted;  // instead of known
   const float* device;    // instead of both
   bool nan_if_zero;
+  bool of_block = false;  // `counted` has one for each block
 
   __device__ double get() const {
     if (!divides) return 1.0;
     if (device != nullptr) return static_cast<double>(*device);
-    return counted != nullptr ? counted->sum : known;
+    return counted != nullptr ? counted[of_block ? block_index() : 0].sum : known;
   }
   __device__ float loss(double sum) const {
     const double by = get();

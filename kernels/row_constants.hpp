@@ -21,10 +21,30 @@ constexpr int lane_blocks(int packs) { return packs == 2 ? 8 : packs == 5 ? 5 : 
 
 // Rows by way of a ring in shared memory
 inline constexpr int kRingSlots = 4;        // rows in it, at most
-inline constexpr int kRingExchange = 1024;  // bytes of a block's shared memory beside it
+inline constexpr int kRingExchange = 1792;  // bytes of a block's shared memory beside it
 inline constexpr int kMostRingBlocks = 16;  // that share a row
 // Blocks of a multiprocessor, at most, by their threads: as many as there are registers for.
 constexpr int ring_blocks(int threads) { return threads > 128 ? 2 : 6; }
+
+// Rows by way of two places in shared memory
+inline constexpr int kCopiesStatic = 1024;  // bytes of a block's shared memory beside them
+
+// Calls on a few rows by one kernel
+inline constexpr int kWholeRows = 4096;        // at most
+inline constexpr int kMostWholeBlocks = 1024;  // of it
+
+// Rows in parts
+inline constexpr int kPartThreads = 256;  // that share a part
+inline constexpr int kPartWarps = kPartThreads / 32;
+inline constexpr int kPartPacks = kBatch * kPartThreads;  // about as many of a part
+inline constexpr int kMostPartsOfGroup = 8;               // that are merged first
+inline constexpr int kPartState = 16;                     // bytes of a state, at most
+inline constexpr int kSplitRows = 512;                    // of a batch that is split, at most
+struct parts_plan {
+  int parts;     // of a row; 0: not such a row
+  int of_group;  // parts that are merged first
+  int packs;     // of a part
+};
 
 // Rows whose columns are not innermost
 inline constexpr int kStridedThreads = 256;
@@ -32,6 +52,14 @@ inline constexpr int kStridedBatch = 8;        // columns folded into a state wi
 inline constexpr int kStridedGroups = 8;       // warps that share the columns of 32 rows
 inline constexpr int kStridedFewColumns = 32;  // up to here one thread does a row
 inline constexpr int kStridedStates = 8192;    // static bytes of its own, at most
+// Four positions a thread: bytes of a block's states, and of these with its rows' coefficients.
+CULOSS_BOTH constexpr int strided_states_by_four(int state_bytes) {
+  return 4 * kStridedThreads * state_bytes;
+}
+CULOSS_BOTH constexpr int strided_shared_by_four(int groups, int state_bytes,
+                                                 int coefficient_bytes) {
+  return strided_states_by_four(state_bytes) + 4 * kStridedThreads / groups * coefficient_bytes;
+}
 
 // Negatives of a row's own
 inline constexpr int kRowNegativeThreads = 512;       // of a block, at most

@@ -13,7 +13,8 @@
 //                                   other one state, and meet only at the beginning and the end
 //
 // Without a cluster the tree of the reduction is that of rows_by_block<Policy, N>: the bits are the
-// same. With one, the segments' trees are merged in their order; the width decides how many.
+// same. With one, a segment is a group of the parts of row_parts.cuh, of which each half of a block
+// has every other one.
 //
 // Predicted for an H200, not measured. 16-bit rows of 64 KB, three to a block, one block of a
 // multiprocessor: 128 KB through each multiprocessor at its share of 4.2 TB/s are 4.0 us, of which
@@ -23,24 +24,44 @@
 #pragma once
 
 #include "kernels/async_copy.cuh"
-#include "kernels/row_softmax.cuh"
+#include "kernels/row_parts.cuh"
 
 namespace culoss::kernels {
 
 // What the warps of a block tell each other, and the blocks of a cluster.
-template <class Policy, int kThreads>
+template <class Policy, int kThreads, bool kCluster>
 struct ring_exchange {
+  static constexpr int kMostStates =
+      kCluster ? detail::kMostPartsOfGroup * kPartWarps : kThreads / 32;
   barrier loaded[detail::kRingSlots];   // 2 arrivals: with the bulk copy, after the row's ends
   barrier written[detail::kRingSlots];  // a warp is done with the slot
   barrier reduced;                      // a warp's state is there
   barrier gathered[2];                  // a block's state is there, of every other row
   barrier finished;                     // the coefficients are there
-  typename Policy::state states[kThreads / 32];
+  barrier met;                          // all but the warp that copies have come
+  // Of a warp; where a cluster shares the row, of a warp and part.
+  typename Policy::state states[kMostStates];
   typename Policy::state own;                                    // the block's
   typename Policy::state of_blocks[2][detail::kMostRingBlocks];  // of every other row
   typename Policy::coefficients coefficients;
+  whole_exchange_of<Policy> whole;
   long long rows[detail::kRingSlots];
   int stores[detail::kRingSlots];  // whether the slot holds results
+};
+
+// Brings together all warps of a block but the one that copies; a new one after an even number of
+// times.
+struct meeting {
+  barrier* met;
+  int lane;
+  int parity = 0;
+
+  __device__ void operator()() {
+    __syncwarp();
+    if (lane == 0) arrive(met);
+    wait(met, parity);
+    parity ^= 1;
+  }
 };
 
 // What a block has of a row. All but the first segment begin at a multiple of 16 bytes.
@@ -97,7 +118,7 @@ struct ring_copier {
   static constexpr int kSize = pack<T>::kSize;
 
   const typename Policy::arguments& a;
-  ring_exchange<Policy, kThreads>& x;
+  ring_exchange<Policy, kThreads, kCluster>& x;
   uint4* ring;
   int slots, packs_of_slot;
   int lane;
@@ -146,15 +167,15 @@ struct ring_copier {
   }
 
   // The rows first, first + stride, ...
-  __device__ void run(long long begin, long long stride) const {
+  __device__ void run(int begin, int stride) const {
     int slot = 0, parity = 0, filled = 0;  // filled: slots that hold a row
     const auto next = [&] {
       if (++slot < slots) return;
       slot = 0;
       parity ^= 1;
     };
-    for (long long group = begin; group < a.rows; group += 32 * stride) {
-      const long long mine = group + lane * stride;
+    for (long long group = begin; group < a.rows; group += 32ll * stride) {
+      const long long mine = group + static_cast<long long>(lane) * stride;
       const bool wanted = mine < a.rows && !Policy(a, mine).skip();
       for (unsigned rows = __ballot_sync(kAllLanes, wanted); rows != 0; rows &= rows - 1) {
         if (filled == slots) {
@@ -162,7 +183,7 @@ struct ring_copier {
         } else {
           ++filled;
         }
-        fill(slot, group + (__ffs(static_cast<int>(rows)) - 1) * stride);
+        fill(slot, group + (__ffs(static_cast<int>(rows)) - 1ll) * stride);
         next();
       }
     }
@@ -182,19 +203,22 @@ struct ring_copier {
 // By the first warp, once all have left their states: the row's coefficients, for all; the row's
 // own outputs.
 template <class Policy, int kThreads, bool kCluster>
-__device__ void finish_row(const Policy& policy, ring_exchange<Policy, kThreads>& x, int step) {
+__device__ void finish_row(const Policy& policy, ring_exchange<Policy, kThreads, kCluster>& x,
+                           int step, int parts) {
   const int turn = step & 1;
   const int lane = static_cast<int>(threadIdx.x);
   typename Policy::state s;
   wait(&x.reduced, turn);
-  if (lane == 0) {
-    s = x.states[0];
-#pragma unroll 1
-    for (int w = 1; w < kThreads / 32; ++w) s = policy.merge(s, x.states[w]);
-  }
   if constexpr (kCluster) {
     const int blocks = cluster_size(), rank = cluster_rank();
-    if (lane == 0) x.own = s;
+    if (lane < parts) s = merge_in_order(policy, x.states + lane * kPartWarps, kPartWarps);
+    __syncwarp();
+    if (lane < parts) x.states[lane] = s;
+    __syncwarp();
+    if (lane == 0) {
+      s = merge_in_order(policy, x.states, parts);
+      x.own = s;
+    }
     __syncwarp();
     if (lane < blocks) {
       *of_block(&x.of_blocks[turn][rank], lane) = x.own;
@@ -202,10 +226,10 @@ __device__ void finish_row(const Policy& policy, ring_exchange<Policy, kThreads>
     }
     if (lane == 0) {
       wait_for_blocks(&x.gathered[turn], step >> 1 & 1);
-      s = x.of_blocks[turn][0];
-#pragma unroll 1
-      for (int b = 1; b < blocks; ++b) s = policy.merge(s, x.of_blocks[turn][b]);
+      s = merge_in_order(policy, x.of_blocks[turn], blocks);
     }
+  } else if (lane == 0) {
+    s = merge_in_order(policy, x.states, kThreads / 32);
   }
   if (lane != 0) return;
   const typename Policy::coefficients mine = policy.finish(s);
@@ -216,17 +240,18 @@ __device__ void finish_row(const Policy& policy, ring_exchange<Policy, kThreads>
 
 template <class Policy, int kThreads, bool kCluster>
 __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blocks(kThreads))
-    rows_by_ring(const __grid_constant__ typename Policy::arguments a, int slots,
-                 int packs_of_slot) {
+    rows_by_ring(const __grid_constant__ typename Policy::arguments a, int slots, int packs_of_slot,
+                 int parts) {
   using T = typename Policy::value;
   static_assert(Policy::kStreams == 1 && Policy::kOutputs == 1);
-  constexpr int kBatch = detail::kBatch, kWarps = kThreads / 32, kSize = pack<T>::kSize;
-  auto& x = *reinterpret_cast<ring_exchange<Policy, kThreads>*>(dynamic_shared());
+  constexpr int kWarps = kThreads / 32, kSize = pack<T>::kSize;
+  auto& x = *reinterpret_cast<ring_exchange<Policy, kThreads, kCluster>*>(dynamic_shared());
   static_assert(sizeof x <= detail::kRingExchange);
   uint4* const ring = dynamic_shared() + detail::kRingExchange / detail::kPackBytes;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const int blocks_of_row = kCluster ? cluster_size() : 1;
-  const long long begin = blockIdx.x / blocks_of_row, stride = gridDim.x / blocks_of_row;
+  const int begin = static_cast<int>(blockIdx.x) / blocks_of_row;
+  const int stride = static_cast<int>(gridDim.x) / blocks_of_row;
 
   if (thread == 0) {
     for (int i = 0; i < slots; ++i) {
@@ -235,6 +260,7 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
     }
     init_barrier(&x.reduced, kWarps);
     init_barrier(&x.finished, 1);
+    init_barrier(&x.met, kWarps);
     if (kCluster) {
       init_barrier(&x.gathered[0], blocks_of_row);
       init_barrier(&x.gathered[1], blocks_of_row);
@@ -249,10 +275,12 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
   if (warp == kWarps) {
     ring_copier<Policy, kThreads, kCluster>{a, x, ring, slots, packs_of_slot, lane}.run(begin,
                                                                                         stride);
+    if constexpr (kCluster) sync_cluster();
+    return;
   }
-
+  begin_whole_call<Policy, kThreads>(a, x.whole, thread, meeting{&x.met, lane});
   int slot = 0, parity = 0, step = 0;  // step: rows that were read
-  for (long long row = warp < kWarps ? begin : a.rows; row < a.rows; row += stride) {
+  for (long long row = begin; row < a.rows; row += stride) {
     const auto segment = row_segment<Policy>::template of<kCluster>(a, row, packs_of_slot);
     const input_row<T> in = segment.in();
     const Policy policy(a, row);
@@ -265,37 +293,24 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
     const int packs = in.packs();
     wait(&x.loaded[slot], parity);
 
-    typename Policy::state s = policy.identity();
-    for (int k = thread; k < packs; k += kBatch * kThreads) {
-      pack<T> p[kBatch];
-#pragma unroll
-      for (int b = 0; b < kBatch; ++b) {
-        if (k + b * kThreads < packs) {
-          p[b].raw = chip[k + b * kThreads];
-        } else {
-          float absent[kSize];
-#pragma unroll
-          for (int e = 0; e < kSize; ++e) absent[e] = Policy::absent(0);
-          p[b] = repack<T>(absent);
-        }
+    if constexpr (kCluster) {
+      const int packs_of_part = packs_of_slot / parts;
+#pragma unroll 1
+      for (int q = warp / kPartWarps; q < parts; q += kWarps / kPartWarps) {
+        const int first = q * packs_of_part, end = first + packs_of_part;
+        const typename Policy::state s = add_part(
+            policy, first, end < packs ? end : packs, thread % kPartThreads,
+            [&](int k) { return pack<T>{chip[k]}; },
+            [&](int k) { return segment.begin + in.first_column(k); });
+        if (lane == 0) x.states[q * kPartWarps + warp % kPartWarps] = s;
       }
-      float y[1][kBatch][kSize];
-      int column[kBatch];
-#pragma unroll
-      for (int b = 0; b < kBatch; ++b) {
-        // A pack that is not there lies in no other block's segment.
-        const int at = k + b * kThreads;
-        column[b] = at < packs ? segment.begin + in.first_column(at) : static_cast<int>(a.cols);
-        unpack(p[b], y[0][b]);
-      }
-      policy.add(s, y, column);
+    } else {
+      const typename Policy::state s = add_row<kThreads>(policy, chip, in, thread);
+      if (lane == 0) x.states[warp] = s;
     }
-    s = merge_lanes<32>(s, [&](const auto& y, const auto& z) { return policy.merge(y, z); });
-    if (lane == 0) {
-      x.states[warp] = s;
-      arrive(&x.reduced);
-    }
-    if (warp == 0) finish_row<Policy, kThreads, kCluster>(policy, x, step);
+    if constexpr (kCluster) __syncwarp();  // others write where this warp's lanes have read
+    if (lane == 0) arrive(&x.reduced);
+    if (warp == 0) finish_row<Policy, kThreads, kCluster>(policy, x, step, parts);
     wait(&x.finished, step & 1);
     ++step;
 
@@ -318,18 +333,7 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
         }
       }
     } else {
-      const T* const elements = reinterpret_cast<const T*>(chip) + in.head();
-      for (int k = thread; k < out.packs(); k += kThreads) {
-        const int column = out.first_column(k);
-        float y[1][kSize];
-#pragma unroll
-        for (int e = 0; e < kSize; ++e) {
-          const int j = column + e;
-          y[0][e] = j >= 0 && j < out.cols() ? to_float(elements[j]) : Policy::absent(0);
-        }
-        policy.apply(c, y, segment.begin + column);
-        out.store_columns(column, y[0], true);
-      }
+      store_by_own_packs<kThreads>(policy, c, chip, in, out, segment.begin, thread);
     }
     fence_proxy();
     __syncwarp();
@@ -339,6 +343,7 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
       parity ^= 1;
     }
   }
+  end_whole_call<Policy, kThreads>(a, x.whole, thread, meeting{&x.met, lane});
   if constexpr (kCluster) sync_cluster();  // until then others may send their states here
 }
 

@@ -3,13 +3,15 @@
 //
 // Moves, per row of C elements of s bytes and for each input stream: C s read once; where there is
 // a matrix to write, C s written once, and the inputs read a second time only by rows_by_block<..,
-// false> (rows that do not fit on chip). Each kernel is one launch for all rows.
+// false> (rows that do not fit on chip) and of rows in parts. One launch for all rows, but for these.
 //
 //   rows_by_lanes<Policy, L, P>      L lanes of a warp a row, at most P packs a lane, in registers
 //   rows_by_lanes_in_turn<...>       likewise, the next row on its way meanwhile
 //   rows_by_block<Policy, N, true>   N threads a row, the row's raw packs in shared memory
 //   rows_by_block<Policy, N, false>  likewise, read again where it is written
-//   rows_by_ring<Policy, N>          see row_ring.cuh
+//   rows_by_ring<Policy, N, C>       see row_ring.cuh
+//   rows_by_copies<Policy, N>        see row_copies.cuh
+//   rows_by_parts<Policy>            see row_parts.cuh
 //   rows_elementwise<Policy>         no reduction: a warp for each kSpanPacks * 32 packs
 //
 // A Policy is built for one row by each thread that works on it, and has
@@ -25,7 +27,7 @@
 //   coefficients, finish(state)         what every element needs to know of its row
 //   write(state, coefficients)          the row's own outputs, by one thread
 //   zero(coefficients)                  whether the row's gradient is 0 whatever its elements
-//   kRing                       optional: true where rows_by_ring and rows_by_lanes_in_turn are
+//   kPipelined                  optional: true where the kernels that are pipelined are
 //                               built, too
 //   apply(coefficients, x, column)      replaces the elements x[i] by those of output i
 // and may have a second reduction over the row, which knows the coefficients of the first; the row
@@ -40,6 +42,7 @@
 #include "kernels/row_constants.hpp"
 #include "kernels/vector_io.cuh"
 #include "kernels/warp.cuh"
+#include "kernels/whole_call.cuh"
 
 namespace culoss::kernels {
 
@@ -62,6 +65,30 @@ template <class Policy>
 concept reduces_twice = requires {
   typename Policy::second;
 };
+
+// Losses that the kernels which stay can reduce, too.
+template <class Policy>
+concept has_whole_calls = requires(const typename Policy::arguments& a) {
+  requires Policy::kPipelined;
+  a.whole.on;
+};
+template <class Policy>
+using whole_exchange_of = std::conditional_t<has_whole_calls<Policy>, whole_exchange, char>;
+
+template <class Policy, int kThreads, class Meet>
+__device__ void begin_whole_call(const typename Policy::arguments& a, whole_exchange_of<Policy>& x,
+                                 int thread, Meet&& meet) {
+  if constexpr (has_whole_calls<Policy>) {
+    if (a.whole.on) begin_call<kThreads>(a, x, thread, meet);
+  }
+}
+template <class Policy, int kThreads, class Meet>
+__device__ void end_whole_call(const typename Policy::arguments& a, whole_exchange_of<Policy>& x,
+                               int thread, Meet&& meet) {
+  if constexpr (has_whole_calls<Policy>) {
+    if (a.whole.on) end_call<kThreads>(a, x, thread, meet);
+  }
+}
 
 // The rows of one index: inputs, output, and which of them begin at the same place in their packs.
 template <class Policy>
@@ -261,6 +288,7 @@ template <class Policy, int kLanes, int kPacks>
 __global__ void __launch_bounds__(kLaneThreads, detail::lane_blocks(kPacks))
     rows_by_lanes_in_turn(const __grid_constant__ typename Policy::arguments a,
                           long long rows_of_block) {
+  __shared__ whole_exchange_of<Policy> exchange;
   constexpr int kStep = kLaneThreads / kLanes;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   const int of_block = static_cast<int>(threadIdx.x) / kLanes;
@@ -276,6 +304,9 @@ __global__ void __launch_bounds__(kLaneThreads, detail::lane_blocks(kPacks))
   long long row = begin + of_block;
   lane_packs<Policy, kLanes, kPacks> packs;
   load(packs, row);
+  const int thread = static_cast<int>(threadIdx.x);
+  const auto meet = [] { __syncthreads(); };
+  begin_whole_call<Policy, kLaneThreads>(a, exchange, thread, meet);
   for (; row - of_warp < end; row += kStep) {  // alike for all lanes of a warp
     lane_packs<Policy, kLanes, kPacks> next;
     load(next, row + kStep);
@@ -285,6 +316,7 @@ __global__ void __launch_bounds__(kLaneThreads, detail::lane_blocks(kPacks))
     packs.work(r, policy, exists, !exists || policy.skip(), lane);
     packs = next;
   }
+  end_whole_call<Policy, kLaneThreads>(a, exchange, thread, meet);
 }
 
 template <class Policy, int kThreads, bool kOnChip>

@@ -98,6 +98,19 @@ TEST_F(capture, replays_sums_over_many_rows) {
   for (const bool workspace : {true, false}) check(c, p, {.workspace = workspace});
 }
 
+// One kernel that counts its blocks, after a word that is cleared; rows in parts.
+TEST_F(capture, replays_pipelined_rows) {
+  cross_entropy_choice choice = plain_cross_entropy();
+  choice.more_outputs = false;
+  const cross_entropy_case c(choice);
+  for (const std::int64_t cols : {9, 1201, 28999}) {
+    const problem p = c.make({.rows = cols > 20000 ? 1 : 31, .cols = cols, .seed = 49});
+    for (const bool workspace : {true, false}) {
+      check(c, p, {.workspace = workspace, .row_kernels = culoss::row_kernels::pipelined});
+    }
+  }
+}
+
 // The separate backward reads statistics and labels as they are when it runs.
 TEST_F(capture, replays_the_backward_with_other_statistics) {
   const cross_entropy_case c(plain_cross_entropy());

@@ -134,7 +134,7 @@ class sharded_call {
     if constexpr (std::is_same_v<T, double>) {
       return {culoss::status_code::unsupported, "double is for the CPU"};
     } else {
-      return f(culoss::cuda{});
+      return f(culoss::cuda{.row_kernels = culoss::row_kernels::pipelined});
     }
   }
   culoss::strided_logits<T> view(const array<T>& a, std::int64_t width) const {
@@ -278,6 +278,30 @@ TEST_P(shards, must_hold_each_target_once) {
     EXPECT_EQ(l[2], 0) << copies;                        // ignored
     EXPECT_EQ(std::isnan(l[3]), copies == 2) << copies;
   }
+}
+
+// Of a vocabulary whose rows could be split, merging takes no more than the labels' own scratch.
+TEST(merged_shards, need_scratch_for_their_rows_alone) {
+  CULOSS_NEEDS_CUDA();
+  using record = culoss::shard_statistics<float>;
+  constexpr std::int64_t kRows = 5;
+  const buffer records(space::cuda,
+                       {.row_bytes = kRows * sizeof(record), .pitch = kRows * sizeof(record)});
+  array<std::int64_t> labels(space::cuda, kRows, 0);
+  array<float> loss(space::cuda, 1, 0);
+  const std::size_t bytes = culoss::cross_entropy_workspace_bytes(kRows, 1);
+  const buffer scratch(space::cuda, {.row_bytes = bytes, .pitch = bytes});
+  culoss::cuda where{.workspace = {scratch.data(), bytes},
+                     .row_kernels = culoss::row_kernels::pipelined};
+  culoss::cross_entropy_options o;
+  o.classes = 100000;
+  culoss::merged_outputs<float> merged;
+  merged.loss = loss.as_vector();
+  const culoss::status s = culoss::merge_statistics(
+      where, culoss::matrix<const record>(static_cast<const record*>(records.data()), 1, kRows),
+      labels.as_vector(), merged, o);
+  EXPECT_TRUE(s.ok()) << s.message();
+  synchronize(space::cuda);
 }
 
 CULOSS_ON_EACH_SPACE(shards);

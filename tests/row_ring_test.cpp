@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <memory>
 #include <vector>
@@ -33,6 +34,22 @@ constexpr layout kLayouts[] = {
     {1, 0, 0},  //
     {3, 5, 0},  //
     {0, 3, 1},  // the gradient elsewhere than its row
+};
+
+// While it lives, an emulated device with so many multiprocessors and of that capability.
+class device_like {
+ public:
+  explicit device_like(int multiprocessors, int capability = 90)
+      : scope_(with(multiprocessors, capability)) {}
+
+ private:
+  static simt::settings with(int multiprocessors, int capability) {
+    simt::settings s = simt::get_settings();
+    s.multiprocessors = multiprocessors;
+    s.capability = capability;
+    return s;
+  }
+  simt::scoped_settings scope_;
 };
 
 class row_ring : public ::testing::Test {
@@ -90,8 +107,9 @@ class row_ring : public ::testing::Test {
     }
     return p;
   }
-  static results must_run(const loss_case& c, const problem& p, const execution& how,
-                          bool by_ring) {
+  // kernel: of the pipelined ones that must run; null: by the width.
+  static results must_run(const loss_case& c, const problem& p, const execution& how, bool by_ring,
+                          const char* kernel = nullptr) {
     execution e = how;
     e.row_kernels = by_ring ? row_kernels::pipelined : row_kernels::proven;
     const recorded_work work;
@@ -99,13 +117,15 @@ class row_ring : public ::testing::Test {
     EXPECT_TRUE(r.status.ok()) << r.status.message() << simt::last_report();
     EXPECT_EQ(r.damage, "") << describe(c, p, how);
     if (simt::present()) {
-      const char* const kernel = in_turn(p) ? "rows_by_lanes_in_turn" : "rows_by_ring";
+      if (kernel == nullptr) kernel = in_turn(p) ? "rows_by_lanes_in_turn" : "rows_by_ring";
       EXPECT_EQ(work.kernels(kernel), by_ring ? 1 : 0) << describe(c, p, how);
     }
     return r;
   }
-  static void expect_same_bits(const loss_case& c, const problem& p, const execution& how) {
-    const results ring = must_run(c, p, how, true), proven = must_run(c, p, how, false);
+  static void expect_same_bits(const loss_case& c, const problem& p, const execution& how,
+                               const char* kernel = nullptr) {
+    const results ring = must_run(c, p, how, true, kernel);
+    const results proven = must_run(c, p, how, false, kernel);
     EXPECT_EQ(difference(ring.outputs, proven.outputs), "") << describe(c, p, how);
     EXPECT_EQ(ring.faults.count, proven.faults.count) << describe(c, p, how);
     EXPECT_EQ(ring.faults.first_row, proven.faults.first_row) << describe(c, p, how);
@@ -167,6 +187,39 @@ TEST_F(row_ring, has_the_bits_of_the_proven_kernels_for_every_function) {
   }
 }
 
+// Devices that have cp.async alone: two rows of a block in shared memory.
+TEST_F(row_ring, has_the_bits_of_the_proven_kernels_without_bulk_copies) {
+  if (!simt::present()) GTEST_SKIP() << "this device is what it is";
+  struct way {
+    int capability;
+    std::int64_t floats;  // of a row
+    bool all_layouts;
+  };
+  constexpr way kWays[] = {
+      {80, 1153, true}, {80, 4097, false}, {80, 12001, false}, {89, 2049, false}};
+  const auto cases = ring_cases();
+  std::size_t turn = 0;
+  for (const way& w : kWays) {
+    const device_like device(4, w.capability);
+    for (const element type : device_elements()) {
+      const std::int64_t cols = w.floats * 4 / format_of(type).bytes + 1;
+      const auto plan = culoss::detail::plan_copies(w.capability, cols, format_of(type).bytes);
+      ASSERT_GT(plan.threads, 0) << cols;
+      const std::int64_t rows = plan.blocks * multiprocessors() + 3;
+      for (const layout& l : kLayouts) {
+        if (!w.all_layouts && l.offset != 3) continue;
+        const loss_case& c = *cases[++turn % cases.size()];
+        const execution how{.mode = l.stagger == 0 && turn % 2 == 0 ? mode::in_place : mode::fused,
+                            .offset = l.offset,
+                            .padding = l.padding,
+                            .stagger = l.stagger,
+                            .record_faults = true};
+        expect_same_bits(c, with_special_rows(c, type, rows, cols, turn), how, "rows_by_copies");
+      }
+    }
+  }
+}
+
 // Narrow rows, of the loss alone, too.
 TEST_F(row_ring, has_the_bits_of_the_proven_kernels_of_narrow_rows) {
   const auto cases = ring_cases();
@@ -183,6 +236,32 @@ TEST_F(row_ring, has_the_bits_of_the_proven_kernels_of_narrow_rows) {
         const auto modes = c.modes();
         if (std::find(modes.begin(), modes.end(), how.mode) == modes.end()) how.mode = mode::fused;
         expect_same_bits(c, with_special_rows(c, type, rows, cols, turn), how);
+      }
+    }
+  }
+}
+
+// One exponential an element for the loss, one more for the gradient, and one for each 16 or more
+// elements where the maximum may have risen: what a row of twice the width takes more.
+TEST_F(row_ring, takes_one_exponential_an_element) {
+  if (!simt::present()) GTEST_SKIP() << "nothing counts what this device computes";
+  const cross_entropy_case c(bare_cross_entropy());
+  const auto taken = [&c](element type, std::int64_t cols, mode m, row_kernels kernels) {
+    const problem p = c.make({.type = type, .rows = 3, .cols = cols, .seed = 99});
+    const std::unique_ptr<invocation> call = c.prepare(p, {.mode = m, .row_kernels = kernels});
+    const std::uint64_t before = simt::count().exponentials;
+    EXPECT_TRUE(call->launch().ok());
+    synchronize(space::cuda);
+    return static_cast<double>(simt::count().exponentials - before) / 3;
+  };
+  for (const element type : device_elements()) {
+    const std::int64_t cols = 32768 / format_of(type).bytes;
+    for (const row_kernels kernels : {row_kernels::proven, row_kernels::pipelined}) {
+      for (const mode m : {mode::forward, mode::gradient}) {
+        const double more = taken(type, 2 * cols, m, kernels) - taken(type, cols, m, kernels);
+        const double each = more / static_cast<double>(cols), wanted = m == mode::forward ? 1 : 2;
+        EXPECT_GE(each, wanted) << format_of(type).name;
+        EXPECT_LE(each, wanted + 1.0 / 16) << format_of(type).name;
       }
     }
   }
@@ -219,17 +298,20 @@ struct wide {
 std::vector<wide> wide_rows() {
   std::vector<wide> all = {{element::bfloat16, 60015, 2}};
   if (!reduced_run()) {
-    all.insert(all.end(), {{element::float32, 70003, 4}, {element::float16, 240007, 8}});
+    all.insert(all.end(), {{element::float32, 70003, 4},
+                           {element::float16, 240007, 8},
+                           {element::float32, 262144, 16}});
   }
   return all;
 }
 
-// Rows that a cluster shares have a tree of their own: right within the bound.
+// Wide rows have a tree of their own: right within the bound, whoever works on them.
 TEST_F(row_ring, shares_wider_rows_over_clusters) {
   tally t;
   const auto cases = ring_cases();
   std::size_t turn = 0;
   for (const wide& w : wide_rows()) {
+    const device_like enough(w.cluster);
     const auto plan = plan_ring(90, w.cols, format_of(w.type).bytes);
     EXPECT_EQ(plan.cluster, w.cluster);
     for (const layout& l : kLayouts) {
@@ -246,32 +328,284 @@ TEST_F(row_ring, shares_wider_rows_over_clusters) {
                         .padding = l.padding,
                         .stagger = l.stagger,
                         .row_kernels = row_kernels::pipelined});
-      // A device that holds no such cluster takes the proven kernel.
-      if (simt::present()) {
-        EXPECT_EQ(work.kernels("rows_by_ring"), w.cluster <= multiprocessors() ? 1 : 0);
+      EXPECT_EQ(work.kernels("rows_by_ring"), simt::present() ? 1 : 0);
+    }
+  }
+}
+
+// Rows that all begin at the same place in their 16 bytes, most of them ignored.
+struct wide_batch {
+  problem p;
+  execution how;
+  std::vector<std::int64_t> rows;  // that count, and one of each other kind
+};
+wide_batch many_wide_rows(const loss_case& c, element type, std::int64_t cols, std::int64_t rows) {
+  wide_batch w;
+  w.p = c.make({.type = type, .rows = rows, .cols = cols, .seed = 92});
+  const std::int64_t of_pack = 16 / format_of(type).bytes;
+  w.how = {.mode = mode::forward,
+           .offset = of_pack - 1,
+           .padding = of_pack - cols % of_pack,
+           .row_kernels = row_kernels::pipelined};
+  w.rows = {0, 7, 63, rows - 2, rows - 1};
+  std::vector<std::int64_t> labels(static_cast<std::size_t>(rows), -100);
+  labels[0] = cols - 1;
+  labels[7] = cols / 2;
+  labels[63] = cols;  // a bad one
+  labels[static_cast<std::size_t>(rows) - 1] = 0;
+  w.p.labels = labels;
+  w.p.row(7)[cols / 3] = std::numeric_limits<double>::quiet_NaN();
+  return w;
+}
+
+// The same bits from a block a row, from a cluster, and from a block for each part, alone or not.
+TEST_F(row_ring, gives_wide_rows_the_same_bits_in_any_batch) {
+  const cross_entropy_case c(bare_cross_entropy());
+  struct way {
+    mode m;
+    int capability;
+    std::int64_t rows;
+    const char* kernel;
+  };
+  constexpr std::int64_t kMany = culoss::detail::kSplitRows + 1;
+  constexpr way kWays[] = {
+      {mode::forward, 90, kMany, "rows_by_parts"}, {mode::forward, 90, 5, "finish_parts"},
+      {mode::fused, 90, kMany, "rows_by_ring"},    {mode::fused, 80, kMany, "rows_by_parts"},
+      {mode::fused, 80, 5, "finish_parts"},
+  };
+  const wide_batch many = many_wide_rows(c, element::float32, 28999, kMany);
+  for (const way& way : kWays) {
+    wide_batch w = many;
+    w.how.mode = way.m;
+    if (way.rows < kMany) {
+      w.p = select_rows(many.p, {0, 1, 7, 63, kMany - 1});
+      w.rows = {0, 2, 3, 4};
+    }
+    const device_like device(4, way.capability);
+    const recorded_work work;
+    const results all = run(c, w.p, w.how);
+    ASSERT_TRUE(all.status.ok()) << all.status.message() << simt::last_report();
+    EXPECT_EQ(all.damage, "");
+    EXPECT_EQ(work.kernels(way.kernel), simt::present() ? 1 : 0) << way.kernel;
+    for (const std::int64_t i : w.rows) {
+      const recorded_work few;
+      const results one = run(c, select_rows(w.p, {i}), w.how);
+      ASSERT_TRUE(one.status.ok()) << one.status.message() << simt::last_report();
+      EXPECT_EQ(few.kernels("finish_parts"), simt::present() ? 1 : 0);
+      EXPECT_EQ(difference(rows_of(all.outputs, w.p.rows, {i}), one.outputs), "")
+          << way.kernel << " " << i;
+    }
+  }
+}
+
+// Few rows: a part is read again where it is written; without a gradient once.
+TEST_F(row_ring, reads_few_wide_rows_once_for_the_loss) {
+  if (!simt::watch::present()) GTEST_SKIP() << "nothing counts the bytes that this device moves";
+  const cross_entropy_case c(bare_cross_entropy());
+  for (const std::int64_t rows : {70, culoss::detail::kSplitRows + 1}) {
+    for (const mode m : {mode::forward, mode::gradient}) {
+      const device_like device(4, 80);
+      wide_batch w = many_wide_rows(c, element::float32, 28999, rows);
+      w.how.mode = m;
+      const std::unique_ptr<invocation> call = c.prepare(w.p, w.how);
+      synchronize(space::cuda);
+      simt::watch::reset();
+      EXPECT_TRUE(call->launch().ok());
+      synchronize(space::cuda);
+      for (const moved_array& a : call->moves()) {
+        if (a.name != "logits" && a.name != "grad_logits") continue;
+        const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
+        const bool logits = a.name == "logits";
+        const std::int64_t once = 3 * 28999 * 4;
+        EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), !logits              ? 0
+                                                             : m == mode::forward ? once
+                                                                                  : 2 * once);
+        EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : rows * 28999 * 4);
       }
     }
   }
 }
 
-// ... and the same bits alone, and under every schedule.
-TEST_F(row_ring, gives_rows_of_clusters_the_same_bits_in_any_batch) {
-  const cross_entropy_case c(bare_cross_entropy());
-  const wide w = wide_rows()[0];
-  const problem p = with_special_rows(c, w.type, 9, w.cols, 92);
-  // Rows that all begin at the same place in their 16 bytes.
-  const execution how{
-      .offset = 3, .padding = 8 - w.cols % 8, .row_kernels = row_kernels::pipelined};
-  const results all = run(c, p, how);
-  ASSERT_TRUE(all.status.ok()) << all.status.message() << simt::last_report();
+// Of up to 4096 rows one kernel counts the labels, works on the rows and sums their losses.
+struct whole_way {
+  const char* kernel;
+  int multiprocessors, capability;
+  element type;
+  std::int64_t rows, cols;
+  mode m;
+};
+constexpr whole_way kWholeWays[] = {
+    {"rows_by_lanes_in_turn", 4, 90, element::bfloat16, 4096, 9, mode::fused},
+    {"rows_by_lanes_in_turn", 4, 90, element::float32, 83, 301, mode::forward},
+    {"rows_by_ring", 4, 90, element::float16, 77, 2305, mode::fused},
+    {"rows_by_ring", 1, 90, element::float32, 7, 4501, mode::gradient},
+    {"rows_by_ring", 2, 90, element::bfloat16, 5, 60015, mode::in_place},
+    {"rows_by_copies", 4, 80, element::bfloat16, 61, 2309, mode::fused},
+};
+cross_entropy_choice whole_choice(std::size_t turn) {
+  cross_entropy_choice c = plain_cross_entropy();
+  c.more_outputs = false;
+  c.reduction = turn % 3 == 2 ? culoss::reduction::sum : culoss::reduction::mean;
+  c.class_weights = turn % 2 == 0;
+  c.row_weights = turn % 3 == 1;
+  c.rows_counted = turn % 2 == 0;
+  c.z_loss = turn % 4 < 2 ? 1e-3f : 0.0f;
+  c.z_loss_output = turn % 4 == 1;
+  c.upstream = turn % 5 == 1 ? source::device : source::value;
+  c.normalizer_source = turn % 7 == 3 ? source::device : source::absent;
+  c.empty = turn % 2 == 0 ? culoss::empty_batch::zero : culoss::empty_batch::nan;
+  return c;
+}
+
+TEST_F(row_ring, needs_one_kernel_for_few_rows) {
+  tally t;
+  std::size_t turn = 0;
+  for (const whole_way& w : kWholeWays) {
+    const device_like device(w.multiprocessors, w.capability);
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      const cross_entropy_case cross_entropy(whole_choice(turn++));
+      softmax_focal_choice focal;
+      focal.more_outputs = false;
+      focal.class_weights = true;
+      const softmax_focal_case softmax_focal(focal);
+      const loss_case& c = repeat == 4 ? static_cast<const loss_case&>(softmax_focal)
+                                       : static_cast<const loss_case&>(cross_entropy);
+      problem p = with_special_rows(c, w.type, w.rows, w.cols, turn);
+      // Losses that are finite in sum, or where one is not, or where none counts.
+      for (std::int64_t i = 0; repeat != 1 && i < w.rows; ++i) {
+        for (std::int64_t j = 0; j < w.cols; ++j) {
+          double& x = p.row(i)[j];
+          x = std::isfinite(x) ? x : 0.5;
+        }
+        std::int64_t& label = p.labels[static_cast<std::size_t>(i)];
+        label = repeat == 3 || label >= w.cols ? -100 : label;
+      }
+      const execution how{
+          .mode = w.m, .record_faults = true, .row_kernels = row_kernels::pipelined};
+      if (w.cols > 60000) {  // a tree of its own
+        const recorded_work work;
+        t.expect_correct(c, p, how);
+        EXPECT_EQ(work.kernels(""), simt::present() ? 1 : 0) << describe(c, p, how);
+        continue;
+      }
+      const results proven = must_run(c, p, how, false, w.kernel);
+      const recorded_work work;
+      const results whole = must_run(c, p, how, true, w.kernel);
+      EXPECT_EQ(work.kernels(""), simt::present() ? 1 : 0) << describe(c, p, how);
+      EXPECT_EQ(difference(whole.outputs, proven.outputs), "") << describe(c, p, how);
+      EXPECT_EQ(whole.faults.count, proven.faults.count) << describe(c, p, how);
+      EXPECT_EQ(whole.faults.first_row, proven.faults.first_row) << describe(c, p, how);
+      EXPECT_EQ(whole.faults.label, proven.faults.label) << describe(c, p, how);
+    }
+  }
+}
+
+// ... whatever the workspace holds, in every order of the blocks, and not for more rows.
+TEST_F(row_ring, sums_the_losses_of_few_rows_whoever_ends_last) {
+  cross_entropy_choice choice = whole_choice(0);
+  const cross_entropy_case c(choice);
+  const problem p = c.make({.rows = 83, .cols = 1201, .seed = 73});
+  const execution how{.workspace = true, .row_kernels = row_kernels::pipelined};
+  const recorded_work first_work;
+  const results first = run(c, p, how);
+  EXPECT_EQ(first_work.kernels(""), simt::present() ? 1 : 0);
+  execution proven = how;
+  proven.row_kernels = row_kernels::proven;
+  EXPECT_EQ(difference(run(c, p, proven).outputs, first.outputs), "");
   simt::settings settings = simt::get_settings();
-  for (const std::int64_t i : {0, 1, 7, 8}) {
-    settings.order = static_cast<simt::schedule>(i % 4);
+  for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
+                                     simt::schedule::random, simt::schedule::warp_priority}) {
+    settings.order = order;
     ++settings.seed;
     const simt::scoped_settings scope(settings);
-    const results one = run(c, select_rows(p, {i, 8 - i}), how);
-    ASSERT_TRUE(one.status.ok()) << one.status.message() << simt::last_report();
-    EXPECT_EQ(difference(rows_of(all.outputs, p.rows, {i, 8 - i}), one.outputs), "") << i;
+    const std::unique_ptr<invocation> call = c.prepare(p, how);
+    for (int again = 0; again < 2; ++again) {
+      EXPECT_TRUE(call->launch().ok());
+      EXPECT_EQ(difference(call->read({}).outputs, first.outputs), "");
+    }
+  }
+  const problem more = c.make({.rows = culoss::detail::kWholeRows + 1, .cols = 9, .seed = 74});
+  const recorded_work work;
+  EXPECT_TRUE(run(c, more, how).status.ok());
+  EXPECT_EQ(work.kernels(""), simt::present() ? 3 : 0);
+}
+
+// Images whose classes are not innermost: four positions a thread, by one warp or eight, that lie
+// together where the addresses allow it.
+struct images {
+  std::int64_t classes, inner, count;
+};
+constexpr images kImages[] = {{5, 348, 3}, {41, 84, 2}, {203, 4, 35}, {9, 521, 2}, {57, 2, 67}};
+
+TEST_F(row_ring, has_the_bits_of_the_proven_kernels_for_images) {
+  std::size_t turn = 0;
+  for (const images& i : kImages) {
+    cross_entropy_choice choice = strided(plain_cross_entropy(), i.inner);
+    choice.more_outputs = false;
+    choice.class_weights = choice.row_weights = true;
+    choice.reduction = culoss::reduction::none;
+    softmax_focal_choice focal = strided(softmax_focal_choice{}, i.inner);
+    focal.more_outputs = false;
+    const cross_entropy_case cross_entropy(choice);
+    const softmax_focal_case softmax_focal(focal);
+    for (const element type : device_elements()) {
+      for (const loss_case* c : {static_cast<const loss_case*>(&cross_entropy),
+                                 static_cast<const loss_case*>(&softmax_focal)}) {
+        problem p = with_special_rows(*c, type, i.count * i.inner, i.classes, ++turn);
+        for (std::size_t r = 8; r < 12; ++r) p.labels[r] = -100;  // four that lie together
+        for (const mode m : c->modes()) {
+          if (m == mode::split) continue;  // forward and backward
+          for (const std::int64_t offset : {0, 1}) {
+            if (offset == 1 && i.inner % 4 != 0) continue;  // as at 0
+            expect_same_bits(*c, p, {.mode = m, .offset = offset, .record_faults = true},
+                             "rows_strided_by_four");
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_F(row_ring, takes_images_one_by_one_where_it_must) {
+  const auto kernels_of = [](std::int64_t classes, mode m) {
+    const cross_entropy_case c(strided(bare_cross_entropy(), 8));
+    const problem p = with_special_rows(c, element::float32, 16, classes, 3);
+    const recorded_work work;
+    const results r = run(c, p, {.mode = m, .row_kernels = row_kernels::pipelined});
+    EXPECT_TRUE(r.status.ok()) << r.status.message() << simt::last_report();
+    return work.kernels("rows_strided_by_four");
+  };
+  if (!simt::present()) GTEST_SKIP() << "nothing says which kernels this device has run";
+  EXPECT_EQ(kernels_of(50, mode::fused), 1);
+  EXPECT_EQ(kernels_of(500, mode::fused), 0);    // too many to keep
+  EXPECT_EQ(kernels_of(500, mode::forward), 1);  // which nothing needs here
+}
+
+TEST_F(row_ring, moves_each_byte_of_images_once) {
+  if (!simt::watch::present()) GTEST_SKIP() << "nothing counts the bytes that this device moves";
+  for (const images& i : kImages) {
+    const cross_entropy_case c(strided(bare_cross_entropy(), i.inner));
+    for (const element type : kDeviceElements) {
+      problem p = c.make({.type = type, .rows = i.count * i.inner, .cols = i.classes, .seed = 98});
+      // All count: four ignored ones are not read only where no other shares their access.
+      std::fill(p.labels.begin(), p.labels.end(), 0);
+      for (const mode m : {mode::forward, mode::gradient}) {
+        const std::unique_ptr<invocation> call =
+            c.prepare(p, {.mode = m, .row_kernels = row_kernels::pipelined});
+        synchronize(space::cuda);
+        simt::watch::reset();
+        EXPECT_TRUE(call->launch().ok());
+        synchronize(space::cuda);
+        const std::int64_t bytes = p.rows * p.cols * format_of(type).bytes;
+        for (const moved_array& a : call->moves()) {
+          const bool logits = a.name == "logits";
+          if (!logits && a.name != "grad_logits") continue;
+          const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
+          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), logits ? bytes : 0);
+          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : bytes);
+        }
+      }
+    }
   }
 }
 
@@ -354,6 +688,64 @@ TEST_F(row_ring, moves_each_byte_once_and_in_bulk) {
   }
 }
 
+TEST(row_copies_plan, has_room_for_the_rows_it_takes) {
+  using namespace culoss::detail;
+  for (const int bytes : {2, 4}) {
+    for (const auto& [capability, of_multiprocessor, most] :
+         {std::array{80, 164, 79}, std::array{86, 100, 47}, std::array{89, 100, 47},
+          std::array{100, 228, 111}}) {
+      std::int64_t widest = 0;
+      for (std::int64_t cols = 1; cols < 70000; ++cols) {
+        const copies_plan plan = plan_copies(capability, cols, bytes);
+        if (plan.threads == 0) continue;
+        widest = cols * bytes;
+        ASSERT_GT(widest, 4096);
+        ASSERT_GE(plan.packs_of_slot * 16, (cols - 1) * bytes + 16) << cols;
+        ASSERT_EQ(plan.shared_bytes, 2 * 16 * plan.packs_of_slot);
+        ASSERT_LE(plan.blocks * (plan.shared_bytes + kCopiesStatic + 1024),
+                  of_multiprocessor * 1024);
+        ASSERT_GE(plan.blocks, 1);
+        ASSERT_LE(plan.blocks * plan.threads, 1536);
+        ASSERT_EQ(plan.threads, plan_rows(capability, cols, bytes, 1, false, true).threads);
+      }
+      EXPECT_GT(widest, most * 1024) << capability;
+    }
+    EXPECT_EQ(plan_copies(90, 4000, bytes).threads, 0);
+    EXPECT_EQ(plan_copies(75, 4000, bytes).threads, 0);
+  }
+}
+
+// ... at every width of the sweep: once each way of rows that are written, once where they are not.
+TEST_F(row_ring, moves_each_byte_once_at_every_width) {
+  if (!simt::watch::present()) GTEST_SKIP() << "nothing counts the bytes that this device moves";
+  const cross_entropy_case c(bare_cross_entropy());
+  for (const std::int64_t cols :
+       {1000, 1024, 2048, 4096, 8192, 32000, 32768, 50257, 65536, 128256, 262144}) {
+    for (const element type : {element::bfloat16, element::float32}) {
+      if (cols > 70000 && type == element::float32) continue;
+      const auto plan = plan_ring(90, cols, format_of(type).bytes);
+      const device_like device(std::max(plan.cluster, 1));
+      const std::int64_t bytes = 2 * cols * format_of(type).bytes;
+      const problem p = c.make({.type = type, .rows = 2, .cols = cols, .seed = 72});
+      for (const mode m : {mode::forward, mode::gradient}) {
+        const std::unique_ptr<invocation> call =
+            c.prepare(p, {.mode = m, .row_kernels = row_kernels::pipelined});
+        synchronize(space::cuda);
+        simt::watch::reset();
+        EXPECT_TRUE(call->launch().ok());
+        synchronize(space::cuda);
+        for (const moved_array& a : call->moves()) {
+          const bool logits = a.name == "logits";
+          if (!logits && a.name != "grad_logits") continue;
+          const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
+          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), logits ? bytes : 0) << cols;
+          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : bytes) << cols;
+        }
+      }
+    }
+  }
+}
+
 // From 4 KB on, and as long as two rows, or segments of a cluster's blocks, fit.
 TEST(row_ring_plan, has_room_for_the_rows_it_takes) {
   using namespace culoss::detail;
@@ -373,12 +765,28 @@ TEST(row_ring_plan, has_room_for_the_rows_it_takes) {
       ASSERT_LE(plan.shared_bytes, kRingSharedLimit);
       ASSERT_LE(plan.blocks * (plan.shared_bytes + 1024), 228 * 1024);
       ASSERT_LE(plan.blocks * (plan.threads + 32), 2048);
-      // No more roundings than the bounds allow for.
+      const parts_plan parts = plan_parts(cols, bytes);
+      ASSERT_EQ(parts.parts > 0, plan.cluster > 1) << cols;
+      if (parts.parts == 0) continue;
+      ASSERT_EQ(parts.of_group * parts.packs, plan.packs_of_slot);
+      ASSERT_EQ(parts.parts, plan.cluster * parts.of_group);
+      ASSERT_LE(parts.of_group, kMostPartsOfGroup);
+      ASSERT_LE(parts.packs, kPartPacks + kPartPacks / 2);
+      ASSERT_LE(parts.parts, kPartThreads);
+      ASSERT_GE(part_state_bytes(3, cols), 3 * parts.parts * kPartState) << cols;
+      // No more roundings than the bounds allow for: of a thread's folds, a part's warps, the parts
+      // of a group and the groups.
       const auto batches = [](std::int64_t packs, int threads) {
         return ((packs + threads - 1) / threads + kBatch - 1) / kBatch;
       };
-      ASSERT_LE(batches(plan.packs_of_slot, plan.threads) + plan.cluster - 1,
-                batches(packs_of(cols, bytes, false), plan.threads));
+      ASSERT_LE(batches(parts.packs, kPartThreads) + kBatch - 2 + kPartWarps - 1 + parts.of_group -
+                    1 + plan.cluster - 1,
+                batches(packs_of(cols, bytes, false), plan.threads) + plan.threads / 32 - 1)
+          << cols;
+    }
+    for (std::int64_t cols = 1; cols < 1 << 21; cols *= 2) {
+      EXPECT_LE(part_state_bytes(7, cols), part_state_bytes(7, cols + 1));
+      EXPECT_LE(part_state_bytes(cols, 50000), part_state_bytes(cols + 1, 50000));
     }
     EXPECT_GT(alone * bytes, 112 * 1024);
     EXPECT_GE(widest, 400000);

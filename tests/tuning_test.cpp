@@ -79,6 +79,17 @@ TEST(row_plan, has_room_for_its_row) {
         if (strided.on_chip) {
           ASSERT_GE(strided.shared_bytes, cols * bytes * kStridedThreads / strided.groups) << cols;
         }
+        for (const bool writes : {false, true}) {
+          constexpr int kState = 12, kCoefficients = 32;
+          const strided_plan four =
+              plan_strided_by_four(capability, cols, bytes, kState, kCoefficients, writes);
+          const std::int64_t rows = 4 * kStridedThreads / four.groups;
+          ASSERT_GE(four.shared_bytes, rows * (four.groups * kState + kCoefficients) +
+                                           (four.on_chip ? cols * bytes * rows : 0))
+              << cols;
+          ASSERT_LE(four.shared_bytes, shared_limit(capability)) << cols;
+          ASSERT_TRUE(writes || !four.on_chip);
+        }
       }
     }
   }

@@ -223,12 +223,17 @@ enum class row_kernels : int {
   // Those that have passed the library's tests on devices of the architecture.
   proven,
   // The next rows are loaded while one is computed, by blocks that stay: rows of up to 4 KB into
-  // registers; on Hopper rows of more than that which are written, through shared memory, and the
-  // last ones stored meanwhile, each element read and written once. Rows of up to 112 KB get the same
-  // bits as from the others; wider ones, of up to 1.7 MB, are shared by the blocks of a cluster. For
-  // softmax, log_softmax, cross_entropy and softmax_focal with matrices of one type, without
-  // smoothing, softcap, arg-max, accuracy and entropy; all else runs as `proven`. Has run on the
-  // emulated device only, and is not measured.
+  // registers; rows of more than that which are written, through shared memory, where two of them fit
+  // (on Hopper to 112 KB, on sm_80 to 79, on sm_86 and 89 to 47), each element read and written once.
+  // These get the same bits as from the others. Rows of more than 112 KB and up to 1.7 MB are reduced
+  // in a tree of their own, with the same bits whoever works on them: on Hopper the blocks of a
+  // cluster, which keep the row; else one block, or of up to 512 rows one for every 16 KB or so,
+  // which read it again where it is written. Of up to 4096 rows that are kept on chip one kernel also
+  // counts the divisor and sums the losses. Strided logits that fit on chip or are not written are
+  // taken four positions a thread, with the same bits. For
+  // softmax, log_softmax, cross_entropy and softmax_focal of one type, without smoothing, softcap,
+  // arg-max, accuracy and entropy; all else runs as `proven`. Has run on the emulated device only,
+  // and is not measured.
   pipelined,
 };
 

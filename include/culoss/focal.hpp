@@ -82,7 +82,7 @@ struct softmax_focal_backward_outputs {
   Logits grad_logits = {};
 };
 
-// Scratch that one call on `cuda` needs at most, forward or backward. O(rows) bytes.
+// Scratch that one call on `cuda` needs at most, forward or backward. As cross_entropy.
 CULOSS_API std::size_t softmax_focal_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
 // Against class labels.
 CULOSS_API status softmax_focal(const cuda&, matrix<const float> logits, label_view labels,

@@ -9,15 +9,17 @@
 // CPU. 16-bit inputs are exact in float, all arithmetic is float or better, outputs are rounded
 // once. In place (same data and pitch) gives the same bits as out of place; other overlap is
 // refused. Special values: a -inf logit has probability 0 (log-probability -inf); a row with a NaN,
-// with +inf or of -inf alone becomes NaN, and no other row does. Workspace: none. Asynchronous: on
-// `cuda`, as core.hpp says. Deterministic: a row's bits depend on its values, width, type,
-// temperature and address modulo 16, not on the other rows or their number. rows = 0 does nothing.
+// with +inf or of -inf alone becomes NaN, and no other row does. Workspace: none,
+// but that the pipelined kernels need 16 bytes for each 16 KB or so of up to 512 rows of more than
+// 112 KB, for which they take a workspace that is large enough, or else the stream's memory pool. Asynchronous: on `cuda`, as core.hpp says.
+// Deterministic: a row's bits depend on its values, width, type, temperature and address modulo 16,
+// not on the other rows or their number. rows = 0 does nothing.
 //
 // Errors, with nothing launched or written: invalid_argument for a null pointer, a negative size,
 // cols = 0, ld < cols, shapes that differ, overlap, or a temperature that is not positive and
 // normal (one on the device that is not makes every output NaN); unsupported without CUDA in the
 // build; cuda_error, naming the runtime's call, where a launch fails or the stream belongs to
-// another device.
+// another device; out_of_memory where the pool has no scratch for the pipelined kernels.
 #pragma once
 
 #include <culoss/core.hpp>

@@ -51,6 +51,7 @@ struct cross_entropy_arguments {
   shard_statistics<float>* shards;     // written by the forward call
   long long* argmax;
   fault_record* faults;
+  whole_call whole;  // where the policy's kPipelined
 };
 
 // How much a row's state carries; what is not in it costs nothing.
@@ -68,7 +69,7 @@ struct cross_entropy_policy {
   static constexpr int kOutputs = 1;
   static constexpr bool kExtended = kWork != row_work::plain;
   static constexpr bool kFull = kWork == row_work::full;
-  static constexpr bool kRing = kWork == row_work::plain && std::is_same_v<T, R>;
+  static constexpr bool kPipelined = kWork == row_work::plain && std::is_same_v<T, R>;
   using arguments = cross_entropy_arguments<T, R>;
   // A label that is none of these columns: no pack of 16 bytes begins so far before the first.
   static constexpr int kElsewhere = -64;

@@ -11,7 +11,7 @@ struct softmax_policy {
   using value = T;
   static constexpr int kStreams = 1;
   static constexpr int kOutputs = 1;
-  static constexpr bool kRing = true;
+  static constexpr bool kPipelined = true;
 
   struct arguments {
     stream<T> in[1];

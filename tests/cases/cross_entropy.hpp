@@ -18,7 +18,8 @@ class cross_entropy_invocation
   cross_entropy_invocation(const cross_entropy_choice& c, const problem& p, const execution& how)
       : base(c,
              {.argmax = c.more_outputs,
-              .counts = c.more_outputs,
+              .correct = c.more_outputs,
+              .rows_counted = c.more_outputs || c.rows_counted,
               .lse = c.more_outputs,
               .z_loss = c.z_loss_output,
               .entropy = c.entropy},

@@ -158,6 +158,8 @@ inline bool cross_entropy_returns(const cross_entropy_choice& c, std::size_t out
       return returns_values(m) && c.z_loss_output;
     case kEntropyOutput:
       return returns_values(m) && c.entropy;
+    case kRowsCountedOutput:
+      return returns_values(m) && (c.more_outputs || c.rows_counted);
     default:
       return returns_values(m) && c.more_outputs;
   }

@@ -38,8 +38,9 @@ struct cross_entropy_choice : row_choice {
   float smoothing = 0;
   float softcap = 0;
   float z_loss = 0;
-  std::int64_t inner = 0;    // > 0: strided logits, of so many positions an image where they fit
-  bool more_outputs = true;  // lse, argmax, correct, rows_counted
+  std::int64_t inner = 0;     // > 0: strided logits, of so many positions an image where they fit
+  bool more_outputs = true;   // lse, argmax, correct, rows_counted
+  bool rows_counted = false;  // alone
   bool z_loss_output = false;
   bool entropy = false;
 

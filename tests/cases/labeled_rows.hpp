@@ -93,7 +93,7 @@ class labeled_rows_call : public loss_call<Call, T> {
  protected:
   // What of the outputs is wanted beside loss, gradient and statistics.
   struct wanted_outputs {
-    bool argmax, counts, lse, z_loss, entropy;
+    bool argmax, correct, rows_counted, lse, z_loss, entropy;
   };
 
   labeled_rows_call(const Choice& choice, const wanted_outputs& wanted, const problem& p,
@@ -108,8 +108,9 @@ class labeled_rows_call : public loss_call<Call, T> {
         lse_(this->template output<real>("lse", at(rows_, wanted.lse))),
         statistics_(make_statistics()),
         argmax_(this->template output<std::int64_t>("argmax", at(rows_, wanted.argmax))),
-        correct_(this->template output<std::int64_t>("correct", at(1, wanted.counts))),
-        rows_counted_(this->template output<std::int64_t>("rows_counted", at(1, wanted.counts))),
+        correct_(this->template output<std::int64_t>("correct", at(1, wanted.correct))),
+        rows_counted_(
+            this->template output<std::int64_t>("rows_counted", at(1, wanted.rows_counted))),
         z_loss_(this->template output<real>("z_loss", at(this->losses(), wanted.z_loss))),
         entropy_(this->template output<real>("entropy", at(rows_, wanted.entropy))) {
     this->take_workspace(choice.workspace_bytes(rows_, cols_));

@@ -133,7 +133,8 @@ class softmax_focal_invocation
   softmax_focal_invocation(const softmax_focal_choice& c, const problem& p, const execution& how)
       : base(c,
              {.argmax = c.more_outputs,
-              .counts = c.more_outputs,
+              .correct = c.more_outputs,
+              .rows_counted = c.more_outputs,
               .lse = false,
               .z_loss = false,
               .entropy = false},

@@ -77,6 +77,7 @@ float logarithm(function f, float x, double exact, double absolute, double ulps)
 
 // PTX: largest relative error 2^-22.
 float ex2_approx_ftz(float x) {
+  ++device_engine().total.exponentials;
   if (std::isnan(x)) return kNan;
   x = flush(x);
   if (x == 0.0f) return 1.0f;

@@ -86,7 +86,7 @@ int attribute(cudaDeviceAttr a) {
     case cudaDevAttrWarpSize:
       return 32;
     case cudaDevAttrMultiProcessorCount:
-      return 4;
+      return simt::current_settings().multiprocessors;
     case cudaDevAttrMaxThreadsPerMultiProcessor:
       return 2048;
     case cudaDevAttrMaxBlocksPerMultiprocessor:
@@ -103,9 +103,9 @@ int attribute(cudaDeviceAttr a) {
     case cudaDevAttrReservedSharedMemoryPerBlock:
       return 1024;
     case cudaDevAttrComputeCapabilityMajor:
-      return 9;
+      return simt::current_settings().capability / 10;
     case cudaDevAttrComputeCapabilityMinor:
-      return 0;
+      return simt::current_settings().capability % 10;
     case cudaDevAttrL2CacheSize:
       return 50 * 1024 * 1024;
     case cudaDevAttrTotalConstantMemory:
@@ -178,8 +178,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
         if (p == nullptr) return cudaErrorInvalidValue;
         *p = {};
         std::strcpy(p->name, "emulated device");
-        p->major = 9;
-        p->minor = 0;
+        p->major = attribute(cudaDevAttrComputeCapabilityMajor);
+        p->minor = attribute(cudaDevAttrComputeCapabilityMinor);
         p->multiProcessorCount = attribute(cudaDevAttrMultiProcessorCount);
         p->warpSize = 32;
         p->maxThreadsPerBlock = 1024;

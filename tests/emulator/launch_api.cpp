@@ -11,7 +11,6 @@ constexpr unsigned kPortableCluster = 8;
 constexpr std::size_t kDefaultDynamicShared = 48 * 1024;
 constexpr int kThreadsPerMultiprocessor = 2048;
 constexpr int kBlocksPerMultiprocessor = 32;
-constexpr int kMultiprocessors = 4;
 constexpr std::size_t kSharedPerMultiprocessor = 228 * 1024, kSharedReserved = 1024;
 
 struct kernel_attributes {
@@ -56,8 +55,9 @@ cudaError_t check_launch(const geometry& g, const kernel_attributes& k, bool coo
   if (g.dynamic_shared > k.max_dynamic_shared) return cudaErrorInvalidValue;
   if (cooperative) {
     const std::uint64_t blocks = std::uint64_t{g.grid[0]} * g.grid[1] * g.grid[2];
-    const int room = kMultiprocessors * blocks_per_multiprocessor(
-                                            static_cast<int>(g.block_threads()), g.dynamic_shared);
+    const int room =
+        current_settings().multiprocessors *
+        blocks_per_multiprocessor(static_cast<int>(g.block_threads()), g.dynamic_shared);
     if (blocks > static_cast<std::uint64_t>(room)) return cudaErrorCooperativeLaunchTooLarge;
   }
   return cudaSuccess;
@@ -198,7 +198,7 @@ cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void* f,
         size = static_cast<int>(d.x * d.y * d.z);
     }
     const int threads = static_cast<int>(c->blockDim.x * c->blockDim.y * c->blockDim.z);
-    *clusters = simt::kMultiprocessors *
+    *clusters = simt::current_settings().multiprocessors *
                 simt::blocks_per_multiprocessor(threads, c->dynamicSmemBytes) / size;
     return cudaSuccess;
   });

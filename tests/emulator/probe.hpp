@@ -25,6 +25,9 @@ struct settings {
   std::uint64_t approximation_seed = 1;
   bool poison_shared = true;
   bool print_reports = true;  // to stderr, at once
+  // What the device says of itself, by which a library chooses its kernels.
+  int multiprocessors = 4;
+  int capability = 90;
 };
 
 // What is alive and has to be given back.
@@ -38,6 +41,7 @@ struct resources {
 
 struct counters {
   std::uint64_t launches = 0, blocks = 0, threads = 0, switches = 0;
+  std::uint64_t exponentials = 0;  // ex2.approx
 };
 
 namespace watch {

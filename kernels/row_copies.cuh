@@ -1,0 +1,93 @@
+// Wide rows on devices that copy into shared memory without its threads, but not in bulk (sm_80 to
+// 89, and all after 90): while a block works on one row the next one is on its way.
+//
+// Moves, per row of C elements of s bytes: C s read once, C s written once; nothing of a row that is
+// skipped. The 16-byte packs that lie inside a row are copied by cp.async, the fewer than 16 bytes at
+// each end element by element. Results that begin elsewhere in their 16 bytes than the inputs are
+// stored in 16-byte accesses of their own packs.
+//
+//   rows_by_copies<Policy, N>    N threads; a grid that stays: block b has the rows b, b + blocks, ...
+//
+// A slot is filled again by each thread's copies behind its own last reads of those packs: nobody
+// else reads them. A thread reduces only the packs that it copied itself: no barrier but those of the reduction, whose
+// tree is that of rows_by_block<Policy, N>, so that the bits are the same.
+#pragma once
+
+#include "kernels/async_copy.cuh"
+#include "kernels/row_on_chip.cuh"
+
+namespace culoss::kernels {
+
+template <class Policy, int kThreads>
+__global__ void __launch_bounds__(kThreads, detail::ring_blocks(kThreads))
+    rows_by_copies(const __grid_constant__ typename Policy::arguments a, int packs_of_slot) {
+  using T = typename Policy::value;
+  static_assert(Policy::kStreams == 1 && Policy::kOutputs == 1);
+  __shared__ typename Policy::state states[kThreads / 32];
+  __shared__ typename Policy::coefficients shared_coefficients;
+  __shared__ whole_exchange_of<Policy> exchange;
+  static_assert(sizeof states + sizeof shared_coefficients + sizeof exchange <=
+                detail::kCopiesStatic);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const auto load = [&](long long row, uint4* slot) {
+    if (row < a.rows && !Policy(a, row).skip()) {
+      const input_row<T> in = row_of<Policy>(a, row).first;
+      const int packs = in.packs();
+      for (int k = thread; k < packs; k += kThreads) {
+        const int column = in.first_column(k);
+        if (in.whole(column)) {
+          copy16_async(slot + k, in.data() + column);
+        } else {
+          slot[k] = in.template load<cache::streaming>(k, Policy::absent(0)).raw;
+        }
+      }
+    }
+    commit_copies();
+  };
+
+  uint4* chip = dynamic_shared();
+  uint4* next = chip + packs_of_slot;
+  load(blockIdx.x, chip);
+  const auto meet = [] { __syncthreads(); };
+  begin_whole_call<Policy, kThreads>(a, exchange, thread, meet);
+  for (long long row = blockIdx.x; row < a.rows; row += gridDim.x) {
+    load(row + gridDim.x, next);
+    const row_of<Policy> r(a, row);
+    const Policy policy(a, row);
+    if (policy.skip()) {
+      if (thread == 0) policy.write_skipped();
+      r.fill_row(policy.fill(), thread, kThreads);
+    } else {
+      wait_copies<1>();
+      const typename Policy::state s = add_row<kThreads>(policy, chip, r.first, thread);
+      if (lane == 0) states[warp] = s;
+      __syncthreads();
+      if (thread == 0) {
+        const typename Policy::state all = merge_in_order(policy, states, kThreads / 32);
+        const typename Policy::coefficients mine = policy.finish(all);
+        shared_coefficients = mine;
+        policy.write(all, mine);
+      }
+      __syncthreads();
+      const typename Policy::coefficients c = shared_coefficients;
+      const auto out = r.output(0);
+      if (policy.zero(c)) {
+        r.fill_row(0.0f, thread, kThreads);
+      } else if (out.head() != r.first.head()) {
+        store_by_own_packs<kThreads>(policy, c, chip, r.first, out, 0, thread);
+        __syncthreads();  // of elements that others copied, and will overwrite
+      } else {
+        for (int k = thread; k < r.first.packs(); k += kThreads) {
+          const pack<T> p[1] = {{chip[k]}};
+          r.store(policy, c, p, k);
+        }
+      }
+    }
+    uint4* const done = chip;
+    chip = next;
+    next = done;
+  }
+  end_whole_call<Policy, kThreads>(a, exchange, thread, meet);
+}
+
+}  // namespace culoss::kernels
