@@ -76,7 +76,8 @@ std::size_t sweep_row::floor_bytes() const {
   }
   if (of.labels) bytes += sizeof(std::int64_t) * n;
   if (of.class_weights) bytes += sizeof(float) * static_cast<std::size_t>(cols);
-  if (gives_loss(*this)) bytes += real * (of.entropy ? n + 1 : 1);
+  const std::size_t losses = of.reduction == culoss::reduction::none ? n : 1;
+  if (gives_loss(*this)) bytes += real * (losses + (of.entropy ? n : 0));
   // The statistics of each row that a backward reads.
   if (of.statistics && mode == mode::backward) bytes += 4 * real * n;
   return bytes;

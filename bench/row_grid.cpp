@@ -57,7 +57,8 @@ std::vector<std::int64_t> powers(std::int64_t step) {  // of `step`, up to 32768
 // Sizes of the losses other than plain cross-entropy and softmax.
 struct loss_sizes {
   std::vector<std::int64_t> cols, rows;  // of few classes and a vocabulary
-  std::vector<std::int64_t> one_width;   // for what differs by an option
+  std::vector<std::int64_t> few_rows;
+  std::vector<std::int64_t> one_width;  // for what differs by an option
   // Of detection: rows of 80 or 91 classes, rows of 1203, elements alone.
   std::vector<std::int64_t> anchors, many_classes_rows, flat;
   std::vector<std::int64_t> dimensions, pairs;  // of embeddings
@@ -71,6 +72,7 @@ struct loss_sizes {
 const loss_sizes kDeviceSizes{
     .cols = {1000, 32000},
     .rows = {8192},
+    .few_rows = {1, 64, 512, 4096},
     .one_width = {32000},
     .anchors = {262144},
     .many_classes_rows = {32768},
@@ -80,6 +82,7 @@ const loss_sizes kDeviceSizes{
     .strided = {{8, 19, 512 * 512}, {8, 150, 256 * 256}, {16, 21, 320 * 320}, {8, 32000, 128}}};
 const loss_sizes kHostSizes{.cols = {1000, 32000},
                             .rows = {16},
+                            .few_rows = {16},
                             .one_width = {32000},
                             .anchors = {2048},
                             .many_classes_rows = {128},
@@ -89,6 +92,7 @@ const loss_sizes kHostSizes{.cols = {1000, 32000},
                             .strided = {{2, 19, 64 * 64}, {1, 150, 32 * 32}, {1, 32000, 8}}};
 const loss_sizes kSmokeSizes{.cols = {64, 1000},
                              .rows = {8},
+                             .few_rows = {8},
                              .one_width = {1000},
                              .anchors = {16},
                              .many_classes_rows = {8},
@@ -115,6 +119,9 @@ std::vector<shape> shapes_of(sizes which, const loss_sizes& s) {
       break;
     case sizes::few_classes:
       add({s.cols[0]}, s.rows);
+      break;
+    case sizes::few_rows:
+      add(s.cols, s.few_rows);
       break;
     case sizes::vocabulary:
       add(s.one_width, s.rows);

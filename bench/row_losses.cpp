@@ -76,6 +76,10 @@ tested_loss cross_entropy_with(const std::function<void(cross_entropy_choice&)>&
   set(c);
   return tested<cross_entropy_case>(c);
 }
+tested_loss row_by_row(tested_loss t) {
+  t.reduction = culoss::reduction::none;
+  return t;
+}
 tested_loss softmax_focal_of(float gamma) {
   softmax_focal_choice c;
   c.gamma = gamma;
@@ -153,6 +157,9 @@ std::vector<row_loss> make_row_losses() {
       {.name = "cross_entropy",
        .loss = tested<cross_entropy_case>(choice()),
        .runs = {{{classes}, in_place}}},
+      {.name = "cross_entropy_of_rows",
+       .loss = row_by_row(tested<cross_entropy_case>(choice())),
+       .runs = {{{few_rows}, one}}},
       {.name = "cross_entropy_targets",
        .loss = tested<cross_entropy_targets_case>(target_choice()),
        .runs = {{{classes}, soft}}},

@@ -38,9 +38,11 @@ struct tested_loss {
       expected = {};
   int matrices = 1;  // that are read
   bool labels = false, class_weights = false;
-  bool entropy = false;                     // an output
-  bool statistics = false;                  // has a backward from them
-  bool elements = false;                    // has a loss for each element
+  bool entropy = false;     // an output
+  bool statistics = false;  // has a backward from them
+  bool elements = false;    // has a loss for each element
+  // none: what a mean costs more is the counting and the sum.
+  culoss::reduction reduction = culoss::reduction::mean;
   std::optional<std::int64_t> unlike = {};  // labels are of pairs: 1 and this
 };
 
@@ -48,6 +50,7 @@ struct tested_loss {
 enum class sizes {
   classes,       // few of them, and a vocabulary
   few_classes,   // few
+  few_rows,      // few classes and a vocabulary, of rows that one kernel may do alone
   vocabulary,    // a vocabulary: for what differs by an option
   images,        // strided logits of segmentation
   detection,     // rows of 80, 91 and 1203 classes

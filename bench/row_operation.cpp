@@ -27,7 +27,8 @@ class row_operation final : public operation {
         pool_(pool),
         copies_(row.copies(pool.on().description())),
         stride_((row.rows * row.cols + kAlignment - 1) / kAlignment * kAlignment),
-        loss_(pool.on(), sizeof(real)),
+        losses_(row.entry->loss.reduction == reduction::none ? row.rows : 1),
+        loss_(pool.on(), static_cast<std::size_t>(losses_) * sizeof(real)),
         where_(pool.on().where()) {
     const auto make = [&row](const tested_loss::makers& makers) {
       return std::get<tested_loss::maker<T>>(makers)(std::type_identity<T>(), row.inner);
@@ -46,7 +47,7 @@ class row_operation final : public operation {
     if (saved_backward) save_statistics();
   }
 
-  void call(int copy) override { call_(where_, arrays(copy), reduction::mean); }
+  void call(int copy) override { call_(where_, arrays(copy), of_.reduction); }
 
   check_result check() override {
     poison_outputs();
@@ -54,14 +55,18 @@ class row_operation final : public operation {
     const std::vector<std::int64_t> rows = sampled_rows(row_);
     const problem sample = sampled(rows);
     checker checker;
-    const std::vector<expectation> mean = expect(sample, reduction::mean);
+    const std::vector<expectation> all = expect(sample, of_.reduction);
     if (matrices_written(row_) > 0) {
-      compare(checker, gradient_of(mean, 0), read(kOutput, rows));
+      compare(checker, gradient_of(all, 0), read(kOutput, rows));
     }
     if (row_.mode == mode::both) {
-      compare(checker, gradient_of(mean, 1), read(kSecond, rows));
+      compare(checker, gradient_of(all, 1), read(kSecond, rows));
     }
-    if (gives_loss(row_)) check_losses(checker, rows, sample, of(mean, {"loss"}).bounds[0]);
+    if (gives_loss(row_) && of_.reduction == reduction::none) {
+      compare(checker, of(all, {"loss"}), losses_of(rows));
+    } else if (gives_loss(row_)) {
+      check_losses(checker, rows, sample, of(all, {"loss"}).bounds[0]);
+    }
     for (std::size_t i = 0; i < rows.size(); ++i) checker.count_row();
     return checker.result();
   }
@@ -155,7 +160,7 @@ class row_operation final : public operation {
     loss_views<T> v = inputs(copy);
     if (matrices_written(row_) > 0) v.out[0] = as_matrix(kOutput, copy);
     if (row_.mode == mode::both) v.out[1] = as_matrix(kSecond, copy);
-    if (gives_loss(row_)) v.loss = {loss_.as<real>(), 1};
+    if (gives_loss(row_)) v.loss = {loss_.as<real>(), losses_};
     if (gives_loss(row_) && of_.entropy) v.entropy = {entropies_.as<real>(), row_.rows};
     if (row_.mode == mode::backward && of_.statistics) v.statistics = saved(copy);
     return v;
@@ -243,6 +248,13 @@ class row_operation final : public operation {
     return values;
   }
 
+  std::vector<double> losses_of(const std::vector<std::int64_t>& rows) const {
+    std::vector<real> all(index(losses_));
+    pool_.on().download(all.data(), loss_.data(), loss_.bytes());
+    std::vector<double> some;
+    for (const std::int64_t i : rows) some.push_back(all[index(i)]);
+    return some;
+  }
   // The scalar is checked against the losses of all rows or elements, those against the reference
   // by sample. `sample_bound`: of the sample's part of the scalar.
   void check_losses(checker& checker, const std::vector<std::int64_t>& rows, const problem& sample,
@@ -298,6 +310,7 @@ class row_operation final : public operation {
   call_of<T> call_, loss_call_;  // what is timed; the loss that it is a backward of
   int copies_;
   std::int64_t stride_;  // elements between the sets of a region
+  std::int64_t losses_;  // of a call
   std::vector<std::int64_t> labels_;
   std::vector<float> class_weights_;
   buffer label_buffer_, weight_buffer_, statistics_, entropies_, loss_, workspace_;
