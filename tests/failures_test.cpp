@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <tuple>
 
 #include "tests/cases/subjects.hpp"
 #include "tests/harness/blas.hpp"
 #include "tests/harness/failing.hpp"
+#include "tests/harness/recorded_work.hpp"
 
 namespace culoss_test {
 namespace {
@@ -67,6 +69,38 @@ TEST_F(failures, of_row_losses_of_every_shape_are_reported) {
     }
   }
   expect_seen({"cudaMemsetAsync", "cudaFuncSetAttribute"});
+}
+
+// One kernel for all, rows by way of a ring, in parts with memory for their states.
+TEST_F(failures, of_pipelined_row_losses_are_reported) {
+  cross_entropy_choice choice = plain_cross_entropy();
+  choice.more_outputs = false;
+  choice.z_loss = 1e-3f;
+  choice.z_loss_output = true;
+  const cross_entropy_case cross_entropy(choice);
+  const softmax_case softmax({.function = softmax_function::softmax});
+  const stream own;
+  std::size_t turn = 0;
+  for (const loss_case* c :
+       {static_cast<const loss_case*>(&cross_entropy), static_cast<const loss_case*>(&softmax)}) {
+    for (const auto& [kernel, cols, capability] : {std::tuple{"rows_by_ring", 1201, 90},
+                                                   {"rows_by_copies", 1201, 80},
+                                                   {"finish_parts", 28999, 90}}) {
+      simt::settings settings = simt::get_settings();
+      settings.capability = capability;
+      const simt::scoped_settings scope(settings);
+      const problem p = c->make({.rows = 1, .cols = cols, .seed = 62});
+      execution how{.workspace = false, .row_kernels = culoss::row_kernels::pipelined};
+      const recorded_work work;
+      EXPECT_TRUE(subject_of(*c, p, how).launch().ok());
+      EXPECT_EQ(work.kernels(kernel), 1) << kernel;
+      failing_.check(subject_of(*c, p, how), in_every_way(false, ++turn), false);
+      how.stream = own.get();
+      failing_.check(subject_of(*c, p, how), in_every_way(false, ++turn), true);
+    }
+  }
+  expect_seen(
+      {"cudaMemsetAsync", "cudaMallocAsync", "cudaFreeAsync", "cudaOccupancyMaxActiveClusters"});
 }
 
 TEST_F(failures, of_row_losses_with_any_options_are_reported) {

@@ -142,6 +142,7 @@ class predicate {
     if (w.workspace.data != nullptr || bytes > 0) {
       run("workspace", w.workspace.data, bytes, bytes, 1, 16, access::write);
     }
+    one_of("row_kernels", w.row_kernels, 2);
     faults_record(w.faults);
   }
 

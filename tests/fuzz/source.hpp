@@ -152,7 +152,10 @@ class source {
   }
   culoss::cuda cuda(std::size_t bytes) {
     culoss::cuda where;
-    (void)odd(), (void)byte();  // as many as above
+    const bool strange_kernels = odd();  // as many bytes as above
+    const int kernels = byte();
+    where.row_kernels =
+        static_cast<culoss::row_kernels>(strange_kernels ? kernels - 9 : kernels % 2);
     where.faults = fault_record();
     const int kind = byte();
     if (kind < 64) return where;
