@@ -60,9 +60,10 @@ MUTANTS = [
            '? plan.threads / plan.lanes : 1;\n'
            '  const long long blocks = a.rows / rows_of_block;', 'widths'),
     Mutant('strided-rows-dropped', ROWS, 'likewise of rows whose columns are not innermost',
-           'kStridedThreads / plan.groups;\n'
+           'rows_of_block = kStridedThreads / plan.groups;\n'
            '  const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;',
-           'kStridedThreads / plan.groups;\n  const long long blocks = a.rows / rows_of_block;',
+           'rows_of_block = kStridedThreads / plan.groups;\n'
+           '  const long long blocks = a.rows / rows_of_block;',
            'accuracy',
            first='host/labeled_rows.cu'),
     Mutant('spans-dropped', ROWS, 'a misaligned row of the backward call lacks its last span',
@@ -174,8 +175,8 @@ MUTANTS = [
     Mutant('faults-not-passed', LAUNCHES, 'bad labels go unrecorded',
            'a.faults = faults;', 'a.faults = nullptr;', 'faults'),
     Mutant('alpha-in-the-divisor', LABELED, 'a focal mean is divided by the alphas',
-           'call.weighted_mean ? call.options.class_weights.data : nullptr;',
-           'call.options.class_weights.data;',
+           'const float* const weights = call.weighted_mean ? call.options.class_weights.data',
+           'const float* const weights = true ? call.options.class_weights.data',
            'divisors accuracy'),
     Mutant('z-losses-unsummed', LABELED, 'the z-loss that is reported is the loss',
            'kernels::sum_losses{a.row_z_loss}', 'kernels::sum_losses{a.row_loss}', 'accuracy'),
@@ -227,12 +228,10 @@ MUTANTS = [
            'forward ? options.smoothing / static_cast<float>(input.cols) : 0.0f;',
            'options.smoothing / static_cast<float>(input.cols);', 'accuracy'),
     Mutant('softmax-temperature-not-passed', SOFTMAX, 'the softmax ignores its temperature',
-           '                                       argument(options.temperature),\n'
-           '                                       log});\n}\n\ntemplate <class T>\n'
-           'status backward(',
-           '                                       kernels::scalar_argument{1.0f, nullptr},\n'
-           '                                       log});\n}\n\ntemplate <class T>\n'
-           'status backward('),
+           '                           argument(options.temperature),\n'
+           '                           log},\n',
+           '                           kernels::scalar_argument{1.0f, nullptr},\n'
+           '                           log},\n'),
     Mutant('backward-inputs-swapped', SOFTMAX, 'output and upstream gradient change places',
            '{stream_of(input), stream_of(upstream)}', '{stream_of(upstream), stream_of(input)}'),
     Mutant('faults-read-too-early', FAULTS, 'the record is read before the stream is done',
