@@ -1,5 +1,7 @@
 #include <cuda_runtime.h>
 
+#include <stdexcept>
+
 #include "kernels/mining_tiles.cuh"
 #include "kernels/similarity_tiles.cuh"
 #include "tests/tile_pitch.hpp"
