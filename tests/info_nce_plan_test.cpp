@@ -63,7 +63,7 @@ TEST_F(info_nce_plan, agrees_within_the_bound_for_every_workspace) {
     ASSERT_LT(w.least, w.best);
     const std::vector<expectation> wanted = expect(each.choice, p);
     const bool large = each.input.rows > 1000;
-    const std::size_t steps = large ? 1 : 4;
+    const std::size_t steps = large ? 1 : reduced_run() ? 2 : 4;
     for (std::size_t k = 0; k <= steps; ++k) {
       const std::size_t bytes = w.least + (w.best - w.least) * k / steps;
       t.expect_correct(each.choice, p, {.workspace = static_cast<std::int64_t>(bytes)}, wanted);
@@ -87,6 +87,9 @@ TEST_F(info_nce_plan, has_the_same_bits_under_every_schedule) {
       std::uint64_t seed = 1;
       for (const simt::schedule order : {simt::schedule::in_order, simt::schedule::reversed,
                                          simt::schedule::random, simt::schedule::warp_priority}) {
+        // The whole run has the others; this device's memory is watched under any.
+        const bool odd = order == simt::schedule::reversed || order == simt::schedule::random;
+        if (reduced_run() && !odd) continue;
         simt::settings settings = simt::get_settings();
         settings.order = order;
         settings.seed = ++seed;
