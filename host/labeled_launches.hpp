@@ -31,7 +31,9 @@ struct labeled_memory {
   void take_pipelined(carver& c, std::int64_t rows, std::int64_t cols) noexcept {
     const std::int64_t states = part_state_bytes(rows, cols);
     part_states = states > 0 ? c.take<char>(states) : nullptr;
-    counted_of_blocks = c.take<kernels::totals>(kMostWholeBlocks);
+    const std::int64_t blocks = rows < kMostWholeBlocks ? rows * kMostRingBlocks : kMostWholeBlocks;
+    counted_of_blocks =
+        c.take<kernels::totals>(blocks < kMostWholeBlocks ? blocks : kMostWholeBlocks);
     ended = c.take<unsigned>(1);
   }
 };

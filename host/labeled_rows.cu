@@ -8,10 +8,12 @@ namespace {
 using kernels::row_work;
 using kernels::totals;
 
-std::size_t carve(void* base, std::int64_t rows, std::int64_t cols, labeled_memory& m) noexcept {
+// pipelined: for those kernels, too; cols: 0 where rows are not split.
+std::size_t carve(void* base, std::int64_t rows, bool pipelined, std::int64_t cols,
+                  labeled_memory& m) noexcept {
   carver c(base);
   m.take(c, rows);
-  m.take_pipelined(c, rows, cols);
+  if (pipelined) m.take_pipelined(c, rows, cols);
   return c.used();
 }
 
@@ -71,9 +73,10 @@ status run_rows(const cuda& where, const device_context& context, const labeled_
   scratch memory;
   const bool splits = pipelined && plan_parts(call.cols, sizeof(T)).parts > 0;
   const std::int64_t split_cols = splits ? call.cols : 0;
-  status s = memory.get(context, where.workspace, carve(nullptr, call.rows, split_cols, m));
+  status s =
+      memory.get(context, where.workspace, carve(nullptr, call.rows, pipelined, split_cols, m));
   if (!s.ok()) return s;
-  carve(memory.data(), call.rows, split_cols, m);
+  carve(memory.data(), call.rows, pipelined, split_cols, m);
 
   kernels::cross_entropy_arguments<T> a = arguments_of<T>(call, m, where.faults);
   a.in[0] = without_memory.in[0];
@@ -99,7 +102,7 @@ status run_rows(const cuda& where, const device_context& context, const labeled_
 
 std::size_t labeled_rows_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept {
   labeled_memory m;
-  return rows > 0 ? carve(nullptr, rows, cols, m) : 0;
+  return rows > 0 ? carve(nullptr, rows, true, cols, m) : 0;
 }
 
 status finish_no_labels(const device_context& context, const labeled_call& call) noexcept {

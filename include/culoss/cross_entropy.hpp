@@ -164,8 +164,8 @@ struct cross_entropy_soft_backward_outputs {
   matrix<T> grad_targets = {};  // [N, C]
 };
 
-// Scratch that one call on `cuda` needs at most, forward or backward. O(N) bytes and 16 KB; of more than
-// 28000 columns about the bytes of one row of floats more, for the pipelined kernels. Of
+// Scratch that one call on `cuda` needs at most, forward or backward. O(N) bytes; for the pipelined kernels up
+// to 16 KB more, and of more than 28000 columns about the bytes of one row of floats. Of
 // strided_logits N is n * inner.
 CULOSS_API std::size_t cross_entropy_workspace_bytes(std::int64_t rows, std::int64_t cols) noexcept;
 // Against class labels.

@@ -70,7 +70,7 @@ class memory {
   array<float> ones{kSpace, 64, 0};
   array<real> reals{kSpace, 64, 0};  // loss, lse, statistics
   array<std::int64_t> counts{kSpace, 64, 0};
-  array<std::int64_t> scratch{kSpace, 64, 0};
+  array<std::int64_t> scratch{kSpace, 256, 0};
 };
 
 // Launches of an emulated device; of a real one nothing is known.
