@@ -154,8 +154,9 @@ constexpr parts_plan plan_parts(std::int64_t cols, int element_bytes) {
 // own; of a larger one for as many, so that it never falls with rows or columns.
 constexpr std::int64_t part_state_bytes(std::int64_t rows, std::int64_t cols) {
   constexpr std::int64_t kLeast = 28000, kMost = 1 << 20;  // columns in parts
+  if (cols <= kLeast) return 0;
   const std::int64_t most = packs_of(cols < kMost ? cols : kMost, 4, false) / (kPartPacks / 2) + 1;
-  return cols > kLeast ? (rows < kSplitRows ? rows : kSplitRows) * most * kPartState : 0;
+  return (rows < kSplitRows ? rows : kSplitRows) * most * kPartState;
 }
 
 // Rows that are written and that a block owns whatever their width.
