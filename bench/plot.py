@@ -283,8 +283,9 @@ def main():
     similarities = [r for r in measured if r["loss"] in SIMILARITIES]
     if similarities:
         save(by_similarities(sweep, similarities, peers), folder / "similarity.png")
+    # Of mined triplets and of a linear classifier, whose sizes are others, the table says enough.
     others = [r for r in measured
-              if r not in similarities and (r["loss"] not in SWEPT or r["mode"] == "in_place")]
+              if "rows" in r and (r["loss"] not in SWEPT or r["mode"] == "in_place")]
     if others:
         kind = most_frequent(others, "type")
         save(by_loss(sweep, of(others, **kind), of(peers, **kind)), folder / "losses.png")
