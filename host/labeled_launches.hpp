@@ -91,7 +91,7 @@ status count_labels(const device_context& context, const labeled_call& call,
 template <class T, class R>
 status launch_labeled_rows(const device_context& context,
                            const kernels::cross_entropy_arguments<T, R>& a,
-                           void* part_states = nullptr, bool* whole = nullptr) noexcept;
+                           const row_launch& how = {}) noexcept;
 
 // The scalars, from what each row left; then what the fault record says of the first bad label.
 status finish_labels(const device_context& context, const labeled_call& call,

@@ -29,8 +29,8 @@ struct row_results {
 
 template <class T, class R, row_work kWork>
 status launch_rows_of(const device_context& context,
-                      const kernels::cross_entropy_arguments<T, R>& a, void* part_states,
-                      bool* whole) noexcept {
+                      const kernels::cross_entropy_arguments<T, R>& a,
+                      const row_launch& how) noexcept {
   using policy = kernels::cross_entropy_policy<T, kWork, R>;
   const bool saved = a.saved != nullptr;
   // Rarely asked for: built with the most and with the least work only.
@@ -41,7 +41,7 @@ status launch_rows_of(const device_context& context,
     if (saved) return launch_elementwise<policy>(context, a);
   }
   if constexpr (std::is_same_v<T, R>) {
-    return launch_rows<policy>(context, a, part_states, whole);
+    return launch_rows<policy>(context, a, how);
   } else {
     return launch_rows_by_block<policy>(context, a);
   }
@@ -82,18 +82,21 @@ status run_rows(const cuda& where, const device_context& context, const labeled_
   a.in[0] = without_memory.in[0];
   a.out[0] = without_memory.out[0];
   a.inner = without_memory.inner;
-  kernels::cross_entropy_arguments<T> all = a;
-  all.whole = whole_call_of(call, m, where.faults != nullptr);
-  if (pipelined && call.rows <= kWholeRows && wants_rows(a) && all.whole.on) {
+  row_launch how{m.part_states};
+  if (pipelined && call.rows <= kWholeRows && wants_rows(a)) {
+    kernels::cross_entropy_arguments<T> all = a;
+    all.whole = whole_call_of(call, m, where.faults != nullptr);
     if (all.whole.counted != nullptr) all.scale.by.counted = all.whole.counted;
     all.scale.by.of_block = all.whole.counted != nullptr;
     bool whole = false;
-    s = launch_them(all, m, &whole);
-    if (s.ok() && whole) return memory.release(context);
+    how.whole = &whole;
+    if (all.whole.on) s = launch_them(all, how);
     if (!s.ok()) return s;
+    if (whole) return memory.release(context);
+    how.whole = nullptr;
   }
   s = count_labels(context, call, a.all, m, false);
-  if (s.ok() && wants_rows(a)) s = launch_them(a, m, nullptr);
+  if (s.ok() && wants_rows(a)) s = launch_them(a, how);
   if (s.ok()) s = finish_labels(context, call, arguments_of<float>(call, m, where.faults), m);
   return s.ok() ? memory.release(context) : s;
 }
@@ -126,19 +129,19 @@ status count_labels(const device_context& context, const labeled_call& call,
 
 template <class T, class R>
 status launch_labeled_rows(const device_context& context,
-                           const kernels::cross_entropy_arguments<T, R>& a, void* part_states,
-                           bool* whole) noexcept {
+                           const kernels::cross_entropy_arguments<T, R>& a,
+                           const row_launch& how) noexcept {
   const bool extended = a.smoothing > 0.0f || a.argmax != nullptr || a.row_correct != nullptr;
   const bool full = a.cap.cap > 0.0f || a.entropy != nullptr || a.shards != nullptr;
   const bool few = a.inner > 0 || a.saved != nullptr || !std::is_same_v<T, R>;
-  if (whole != nullptr && (extended || full || few)) return {};
+  if (how.whole != nullptr && (extended || full || few)) return {};
   if (full || (extended && few)) {
-    return launch_rows_of<T, R, row_work::full>(context, a, nullptr, nullptr);
+    return launch_rows_of<T, R, row_work::full>(context, a, {});
   }
   if constexpr (std::is_same_v<T, R>) {
-    if (extended) return launch_rows_of<T, R, row_work::extended>(context, a, nullptr, nullptr);
+    if (extended) return launch_rows_of<T, R, row_work::extended>(context, a, {});
   }
-  return launch_rows_of<T, R, row_work::plain>(context, a, part_states, whole);
+  return launch_rows_of<T, R, row_work::plain>(context, a, how);
 }
 
 status finish_labels(const device_context& context, const labeled_call& call,
@@ -173,8 +176,8 @@ status run_labeled_rows(const cuda& where, const labeled_rows<T>& call) noexcept
   a.inner = call.inner;
   const bool pipelined = where.row_kernels == row_kernels::pipelined && call.inner == 0;
   return run_rows(where, context, call, a, pipelined,
-                  [&](const auto& rows, const auto& m, bool* whole) noexcept {
-                    return launch_labeled_rows(context, rows, m.part_states, whole);
+                  [&](const auto& rows, const row_launch& how) noexcept {
+                    return launch_labeled_rows(context, rows, how);
                   });
 }
 
@@ -187,7 +190,7 @@ status run_merged_rows(const cuda& where, const labeled_call& call,
   if (!s.ok()) return s;
   constexpr int kThreads = 128;
   return run_rows(where, context, call, kernels::cross_entropy_arguments<float>{}, false,
-                  [&](const auto& rows, const labeled_memory&, bool*) noexcept {
+                  [&](const auto& rows, const row_launch&) noexcept {
                     return launch(context, kernels::merge_shards<kThreads>,
                                   (rows.rows + kThreads - 1) / kThreads, kThreads, 0, rows,
                                   shards.data, static_cast<long long>(shards.ld),
@@ -200,13 +203,13 @@ template status run_labeled_rows(const cuda&, const labeled_rows<half>&) noexcep
 template status run_labeled_rows(const cuda&, const labeled_rows<bf16>&) noexcept;
 
 template status launch_labeled_rows(const device_context&,
-                                    const kernels::cross_entropy_arguments<float>&, void*,
-                                    bool*) noexcept;
+                                    const kernels::cross_entropy_arguments<float>&,
+                                    const row_launch&) noexcept;
 template status launch_labeled_rows(const device_context&,
-                                    const kernels::cross_entropy_arguments<float, half>&, void*,
-                                    bool*) noexcept;
+                                    const kernels::cross_entropy_arguments<float, half>&,
+                                    const row_launch&) noexcept;
 template status launch_labeled_rows(const device_context&,
-                                    const kernels::cross_entropy_arguments<float, bf16>&, void*,
-                                    bool*) noexcept;
+                                    const kernels::cross_entropy_arguments<float, bf16>&,
+                                    const row_launch&) noexcept;
 
 }  // namespace culoss::detail

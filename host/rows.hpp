@@ -197,11 +197,17 @@ status launch_parts(const device_context& context, const parts_plan& plan,
                 writes ? kPartThreads : 32, 0, a, plan, states);
 }
 
+// What a launch of rows is told for the sake of the pipelined kernels.
+struct row_launch {
+  void* part_states = nullptr;  // memory of part_state_bytes, where rows may be split
+  bool* whole = nullptr;        // launch them only as a whole call, and say whether that was done
+};
+
 // The kernels that `row_kernels::pipelined` asks for; `runs`: whether there is one for these rows,
 // which of a whole call is one of those that can do all of it.
 template <class Policy>
 status launch_pipelined(const device_context& context, const row_plan& plan,
-                        const typename Policy::arguments& a, void* part_states, bool writes,
+                        const typename Policy::arguments& a, const row_launch& how, bool writes,
                         bool& runs) noexcept {
   constexpr int kBytes = static_cast<int>(sizeof(typename Policy::value));
   const ring_plan ring = plan_ring(context.capability, a.cols, kBytes);
@@ -209,7 +215,7 @@ status launch_pipelined(const device_context& context, const row_plan& plan,
   const parts_plan parts = plan_parts(a.cols, kBytes);
   const bool by_ring = writes && ring.slots > 0, by_copies = writes && copies.threads > 0;
   const bool by_lanes = plan.kernel == row_kernel::lanes;
-  void* const left = a.rows <= kSplitRows ? part_states : nullptr;
+  void* const left = a.rows <= kSplitRows ? how.part_states : nullptr;
   if (by_lanes) return launch_lanes_in_turn<Policy>(context, plan, a, runs);
   if (by_ring) {
     const status s = launch_ring<Policy>(context, ring, a, left == nullptr, runs);
@@ -223,11 +229,10 @@ status launch_pipelined(const device_context& context, const row_plan& plan,
   return runs ? launch_parts<Policy>(context, parts, a, left) : status();
 }
 
-// Wide: the policy of rows that do not fit on chip. part_states: memory of part_state_bytes, or null.
-// whole: whether the whole call was launched, which is not tried where it is null.
+// Wide: the policy of rows that do not fit on chip.
 template <class Policy, class Wide = Policy>
 status launch_rows(const device_context& context, const typename Policy::arguments& a,
-                   void* part_states = nullptr, bool* whole = nullptr) noexcept {
+                   const row_launch& how = {}) noexcept {
   using T = typename Policy::value;
   constexpr int kBytes = static_cast<int>(sizeof(T));
   const bool aligned = reinterpret_cast<std::uintptr_t>(a.in[0].data) % kPackBytes == 0 &&
@@ -239,12 +244,12 @@ status launch_rows(const device_context& context, const typename Policy::argumen
   if constexpr (requires { requires Policy::kPipelined; }) {
     if (context.row_kernels == row_kernels::pipelined) {
       bool runs = false;
-      const status s = launch_pipelined<Policy>(context, plan, a, part_states, writes, runs);
-      if (whole != nullptr) *whole = runs;
-      if (!s.ok() || runs || whole != nullptr) return s;
+      const status s = launch_pipelined<Policy>(context, plan, a, how, writes, runs);
+      if (how.whole != nullptr) *how.whole = runs;
+      if (!s.ok() || runs || how.whole != nullptr) return s;
     }
   }
-  if (whole != nullptr) return {};
+  if (how.whole != nullptr) return {};
   const long long rows_of_block = plan.kernel == row_kernel::lanes ? plan.threads / plan.lanes : 1;
   const long long blocks = (a.rows + rows_of_block - 1) / rows_of_block;
   const dynamic_shared shared{plan.shared_bytes, shared_limit(context.capability)};

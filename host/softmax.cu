@@ -34,7 +34,7 @@ status forward(const char* function, const char* output_name, bool log, const cu
                            logits.cols,
                            argument(options.temperature),
                            log},
-                          memory.data());
+                          {memory.data()});
   return s.ok() ? memory.release(context) : s;
 }
 

@@ -114,33 +114,6 @@ __global__ void __launch_bounds__(detail::kStridedThreads, 2)
   }
 }
 
-// Four positions of a class: 8 bytes of 16-bit logits, 16 of floats.
-template <class T>
-struct quad {
-  using raw_type = std::conditional_t<sizeof(T) == 4, uint4, uint2>;
-  raw_type raw;
-
-  __device__ void unpack(float (&x)[4]) const {
-    if constexpr (sizeof(T) == 4) {
-      kernels::unpack(pack<T>{raw}, x);
-    } else {
-      float twice[8];
-      kernels::unpack(pack<T>{make_uint4(raw.x, raw.y, 0, 0)}, twice);
-#pragma unroll
-      for (int v = 0; v < 4; ++v) x[v] = twice[v];
-    }
-  }
-  __device__ static quad of(const float (&x)[4]) {
-    if constexpr (sizeof(T) == 4) {
-      return {repack<T>(x).raw};
-    } else {
-      const float twice[8] = {x[0], x[1], x[2], x[3], 0.0f, 0.0f, 0.0f, 0.0f};
-      const uint4 all = repack<T>(twice).raw;
-      return {make_uint2(all.x, all.y)};
-    }
-  }
-};
-
 // Of four rows of a block, those of thread `place` in its group, where their columns begin: rows that
 // lie together, or each beside those of the neighboring threads.
 template <class T, int kPlaces, bool kTogether>

@@ -343,13 +343,7 @@ struct gradient_sides {
 // Four columns at `at`: one access of 8 or 16 bytes.
 template <class T>
 __device__ void store_four(T* at, const float (&x)[4]) {
-  if constexpr (sizeof(T) == 4) {
-    *reinterpret_cast<float4*>(at) = make_float4(x[0], x[1], x[2], x[3]);
-  } else {
-    const float twice[8] = {x[0], x[1], x[2], x[3], 0.0f, 0.0f, 0.0f, 0.0f};
-    const uint4 raw = repack<T>(twice).raw;
-    *reinterpret_cast<uint2*>(at) = make_uint2(raw.x, raw.y);
-  }
+  *reinterpret_cast<typename quad<T>::raw_type*>(at) = quad<T>::of(x).raw;
 }
 
 // A warp takes four rows, so that what belongs to a column is loaded once for them; a lane two runs

@@ -94,6 +94,33 @@ __device__ pack<T> repack(const float (&x)[pack<T>::kSize]) {
   return {make_uint4(words[0], words[1], words[2], words[3])};
 }
 
+// Four elements: 8 bytes of 16-bit types, 16 of floats.
+template <class T>
+struct quad {
+  using raw_type = std::conditional_t<sizeof(T) == 4, uint4, uint2>;
+  raw_type raw;
+
+  __device__ void unpack(float (&x)[4]) const {
+    if constexpr (sizeof(T) == 4) {
+      kernels::unpack(pack<T>{raw}, x);
+    } else {
+      float twice[8];
+      kernels::unpack(pack<T>{make_uint4(raw.x, raw.y, 0, 0)}, twice);
+#pragma unroll
+      for (int v = 0; v < 4; ++v) x[v] = twice[v];
+    }
+  }
+  __device__ static quad of(const float (&x)[4]) {
+    if constexpr (sizeof(T) == 4) {
+      return {repack<T>(x).raw};
+    } else {
+      const float twice[8] = {x[0], x[1], x[2], x[3], 0.0f, 0.0f, 0.0f, 0.0f};
+      const uint4 all = repack<T>(twice).raw;
+      return {make_uint2(all.x, all.y)};
+    }
+  }
+};
+
 template <cache kCache>
 __device__ uint4 load16(const void* p) {
   const auto* q = static_cast<const uint4*>(p);
@@ -168,9 +195,7 @@ class output_row : public row_view<T, kCount> {
       if constexpr (kCount * sizeof(T) == 16) {
         __stcs(reinterpret_cast<uint4*>(this->data_ + first), repack<T>(x).raw);
       } else {
-        const float twice[8] = {x[0], x[1], x[2], x[3], 0.0f, 0.0f, 0.0f, 0.0f};
-        const uint4 raw = repack<T>(twice).raw;
-        *reinterpret_cast<uint2*>(this->data_ + first) = make_uint2(raw.x, raw.y);
+        *reinterpret_cast<uint2*>(this->data_ + first) = quad<T>::of(x).raw;
       }
       return;
     }

@@ -16,7 +16,7 @@ namespace culoss::kernels {
 struct whole_call {
   bool on;                  // else the call is made of several launches
   totals* counted;          // of each block: what a mean divides by
-  long long* rows_counted;  //
+  long long* rows_counted;  // of the call
   const float* weights;     // of the classes, where they count in the divisor
   unsigned* ended;          // blocks, 0 before; null: nothing is left to do after the rows
   float* loss;

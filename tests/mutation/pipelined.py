@@ -47,7 +47,7 @@ MUTANTS = [
            'return (rows < kSplitRows ? rows : kSplitRows) * most * kPartState;',
            'return most * kPartState;'),
     Mutant('part-split-of-many', ROWS, 'more rows are split than there is memory for',
-           'a.rows <= kSplitRows ? part_states : nullptr;', 'part_states;',
+           'a.rows <= kSplitRows ? how.part_states : nullptr;', 'how.part_states;',
            'row_ring.asan row_ring.watch'),
 
     # Rows by way of cp.async.
