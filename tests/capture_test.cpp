@@ -67,8 +67,10 @@ TEST_F(capture, replays_every_choice_of_options) {
   for (const auto& c : all_cases()) {
     const element type = kDeviceElements[++turn % std::size(kDeviceElements)];
     const problem p = c->make({.type = type, .rows = 5, .cols = 83, .seed = 50});
+    std::size_t of_case = 0;
     for (const mode m : c->modes()) {
       if (m == mode::backward) continue;  // `split` calls it with what the forward left
+      if (reduced_run() && ++of_case % 2 != turn % 2) continue;
       check(*c, p, {.mode = m, .workspace = turn % 2 == 0});
     }
   }

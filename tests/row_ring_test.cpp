@@ -131,6 +131,28 @@ class row_ring : public ::testing::Test {
     EXPECT_EQ(ring.faults.count, proven.faults.count) << describe(c, p, how);
     EXPECT_EQ(ring.faults.first_row, proven.faults.first_row) << describe(c, p, how);
   }
+  // A call moves so many bytes of its logits and of its gradient, each one way only.
+  static void expect_moves(const loss_case& c, const problem& p, execution how, std::int64_t loads,
+                           std::int64_t stores) {
+    how.row_kernels = row_kernels::pipelined;
+    const std::unique_ptr<invocation> call = c.prepare(p, how);
+    synchronize(space::cuda);
+    simt::watch::reset();
+    EXPECT_TRUE(call->launch().ok());
+    synchronize(space::cuda);
+    int met = 0;
+    for (const moved_array& a : call->moves()) {
+      const bool logits = a.name == "logits";
+      if (!logits && a.name != "grad_logits") continue;
+      const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
+      EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), logits ? loads : 0)
+          << a.name << describe(c, p, how);
+      EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : stores)
+          << a.name << describe(c, p, how);
+      ++met;
+    }
+    EXPECT_EQ(met, returns_gradient(how.mode) ? 2 : 1) << describe(c, p, how);
+  }
 };
 
 // The four functions that have it.
@@ -408,21 +430,8 @@ TEST_F(row_ring, reads_few_wide_rows_once_for_the_loss) {
       const device_like device(4, 80);
       wide_batch w = many_wide_rows(c, element::float32, 28999, rows);
       w.how.mode = m;
-      const std::unique_ptr<invocation> call = c.prepare(w.p, w.how);
-      synchronize(space::cuda);
-      simt::watch::reset();
-      EXPECT_TRUE(call->launch().ok());
-      synchronize(space::cuda);
-      for (const moved_array& a : call->moves()) {
-        if (a.name != "logits" && a.name != "grad_logits") continue;
-        const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
-        const bool logits = a.name == "logits";
-        const std::int64_t once = 3 * 28999 * 4;
-        EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), !logits              ? 0
-                                                             : m == mode::forward ? once
-                                                                                  : 2 * once);
-        EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : rows * 28999 * 4);
-      }
+      const std::int64_t row = 28999 * 4;
+      expect_moves(c, w.p, w.how, (m == mode::forward ? 3 : 6) * row, rows * row);
     }
   }
 }
@@ -590,21 +599,9 @@ TEST_F(row_ring, moves_each_byte_of_images_once) {
       problem p = c.make({.type = type, .rows = i.count * i.inner, .cols = i.classes, .seed = 98});
       // All count: four ignored ones are not read only where no other shares their access.
       std::fill(p.labels.begin(), p.labels.end(), 0);
+      const std::int64_t bytes = p.rows * p.cols * format_of(type).bytes;
       for (const mode m : {mode::forward, mode::gradient}) {
-        const std::unique_ptr<invocation> call =
-            c.prepare(p, {.mode = m, .row_kernels = row_kernels::pipelined});
-        synchronize(space::cuda);
-        simt::watch::reset();
-        EXPECT_TRUE(call->launch().ok());
-        synchronize(space::cuda);
-        const std::int64_t bytes = p.rows * p.cols * format_of(type).bytes;
-        for (const moved_array& a : call->moves()) {
-          const bool logits = a.name == "logits";
-          if (!logits && a.name != "grad_logits") continue;
-          const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
-          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), logits ? bytes : 0);
-          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : bytes);
-        }
+        expect_moves(c, p, {.mode = m}, bytes, bytes);
       }
     }
   }
@@ -729,19 +726,7 @@ TEST_F(row_ring, moves_each_byte_once_at_every_width) {
       const std::int64_t bytes = 2 * cols * format_of(type).bytes;
       const problem p = c.make({.type = type, .rows = 2, .cols = cols, .seed = 72});
       for (const mode m : {mode::forward, mode::gradient}) {
-        const std::unique_ptr<invocation> call =
-            c.prepare(p, {.mode = m, .row_kernels = row_kernels::pipelined});
-        synchronize(space::cuda);
-        simt::watch::reset();
-        EXPECT_TRUE(call->launch().ok());
-        synchronize(space::cuda);
-        for (const moved_array& a : call->moves()) {
-          const bool logits = a.name == "logits";
-          if (!logits && a.name != "grad_logits") continue;
-          const simt::watch::range_traffic t = simt::watch::count_range(a.data, a.bytes);
-          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_loaded), logits ? bytes : 0) << cols;
-          EXPECT_EQ(static_cast<std::int64_t>(t.bytes_stored), logits ? 0 : bytes) << cols;
-        }
+        expect_moves(c, p, {.mode = m}, bytes, bytes);
       }
     }
   }
