@@ -3,20 +3,40 @@
 //
 // Moves, per row of C elements of s bytes: C s read once, C s written once; nothing of a row that is
 // skipped. The 16-byte packs that lie inside a row are copied by cp.async, the fewer than 16 bytes at
-// each end element by element. Results that begin elsewhere in their 16 bytes than the inputs are
-// stored in 16-byte accesses of their own packs.
+// each end element by element, which wait in registers until the row before is done. Results that
+// begin elsewhere in their 16 bytes than the inputs are stored in 16-byte accesses of their own packs.
 //
 //   rows_by_copies<Policy, N>    N threads; a grid that stays: block b has the rows b, b + blocks, ...
 //
-// A slot is filled again by each thread's copies behind its own last reads of those packs: nobody
-// else reads them. A thread reduces only the packs that it copied itself: no barrier but those of the reduction, whose
-// tree is that of rows_by_block<Policy, N>, so that the bits are the same.
+// A thread reduces the packs that it copied itself, or that its warp wrote, and copies the next row
+// over them behind its own last reads: no barrier but those of the reduction, whose tree is that of
+// rows_by_block<Policy, N>, so that the bits are the same.
 #pragma once
 
 #include "kernels/async_copy.cuh"
 #include "kernels/row_on_chip.cuh"
 
 namespace culoss::kernels {
+
+// One element of a pack that its row shares with something else, on its way to a slot. Each lane of
+// the warps that have such a pack has one.
+template <class T>
+struct end_element {
+  T value{};
+  int at = -1;  // of the slot; less than 0: none
+
+  __device__ void load(const input_row<T>& in, float absent, int warp, int lane, int threads) {
+    const int k = lane < 16 ? 0 : in.packs() - 1, e = lane % 16, first = in.first_column(k);
+    if (k % threads / 32 != warp || e >= pack<T>::kSize || in.whole(first)) return;
+    const int column = first + e;
+    value = column >= 0 && column < in.cols() ? in.data()[column] : from_float<T>(absent);
+    at = k * pack<T>::kSize + e;
+  }
+  __device__ void store(uint4* slot) const {
+    if (at >= 0) reinterpret_cast<T*>(slot)[at] = value;
+    __syncwarp();
+  }
+};
 
 template <class Policy, int kThreads>
 __global__ void __launch_bounds__(kThreads, detail::ring_blocks(kThreads))
@@ -30,28 +50,27 @@ __global__ void __launch_bounds__(kThreads, detail::ring_blocks(kThreads))
                 detail::kCopiesStatic);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
   const auto load = [&](long long row, uint4* slot) {
+    end_element<T> end;
     if (row < a.rows && !Policy(a, row).skip()) {
       const input_row<T> in = row_of<Policy>(a, row).first;
       const int packs = in.packs();
       for (int k = thread; k < packs; k += kThreads) {
         const int column = in.first_column(k);
-        if (in.whole(column)) {
-          copy16_async(slot + k, in.data() + column);
-        } else {
-          slot[k] = in.template load<cache::streaming>(k, Policy::absent(0)).raw;
-        }
+        if (in.whole(column)) copy16_async(slot + k, in.data() + column);
       }
+      end.load(in, Policy::absent(0), warp, lane, kThreads);
     }
     commit_copies();
+    return end;
   };
 
   uint4* chip = dynamic_shared();
   uint4* next = chip + packs_of_slot;
-  load(blockIdx.x, chip);
+  load(blockIdx.x, chip).store(chip);
   const auto meet = [] { __syncthreads(); };
   begin_whole_call<Policy, kThreads>(a, exchange, thread, meet);
   for (long long row = blockIdx.x; row < a.rows; row += gridDim.x) {
-    load(row + gridDim.x, next);
+    const end_element<T> end = load(row + gridDim.x, next);
     const row_of<Policy> r(a, row);
     const Policy policy(a, row);
     if (policy.skip()) {
@@ -83,6 +102,7 @@ __global__ void __launch_bounds__(kThreads, detail::ring_blocks(kThreads))
         }
       }
     }
+    end.store(next);
     uint4* const done = chip;
     chip = next;
     next = done;

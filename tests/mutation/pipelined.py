@@ -12,7 +12,6 @@ LABELED = 'host/labeled_rows.cu'
 TUNING = 'host/tuning.hpp'
 
 
-
 def Mutant(name, file, what, old, new, tests='row_ring'):
     return AnyMutant(name, file, what, old, new, tests, first='host/labeled_rows.cu')
 
@@ -54,9 +53,11 @@ MUTANTS = [
     Mutant('copies-not-awaited', COPIES, 'a row is read before it is there',
            '      wait_copies<1>();\n', ''),
     Mutant('copies-of-one-row', COPIES, 'the next row is the same one again',
-           '    load(row + gridDim.x, next);\n', '    load(row, next);\n'),
+           ' = load(row + gridDim.x, next);', ' = load(row, next);'),
     Mutant('copies-ends-left-out', COPIES, 'the ends of a row are what stood there before',
-           '          slot[k] = in.template load<cache::streaming>(k, Policy::absent(0)).raw;\n', ''),
+           '    end.store(next);\n', ''),
+    Mutant('copies-ends-without-warp', COPIES, 'a lane reads ends that others have not written',
+           '[at] = value;\n    __syncwarp();\n', '[at] = value;\n', 'row_ring.watch'),
     Mutant('copies-into-one-place', COPIES, 'the next row overwrites this one',
            'uint4* next = chip + packs_of_slot;', 'uint4* next = chip;'),
     Mutant('copies-states-early', COPIES, 'states are merged before all warps have left theirs',

@@ -13,6 +13,9 @@ ROWS = 'kernels/row_softmax.cuh'
 RING = 'kernels/row_ring.cuh'
 TUNING = 'host/tuning.hpp'
 
+# Where a first look finds rows that a cluster shares.
+CLUSTER = {'first': 'host/labeled_rows.cu', 'narrow': True}
+
 MUTANTS = [
     # The second reduction.
     Mutant('second-reduction-of-a-thread', ROWS, 'what other lanes found is not merged',
@@ -316,20 +319,20 @@ MUTANTS = [
     # ... and over the blocks of a cluster.
     Mutant('cluster-one-barrier', RING, 'a fast block is counted for one that has not sent its state',
            '      arrive_at_block(&x.gathered[turn], lane);', '      arrive_at_block(&x.gathered[0], lane);',
-           'row_ring:*clusters*'),
+           'row_ring:*clusters*', **CLUSTER),
     Mutant('cluster-one-buffer', RING, 'the next row\'s state overwrites one that is still read',
            'of_block(&x.of_blocks[turn][rank], lane)', 'of_block(&x.of_blocks[0][rank], lane)',
-           'row_ring:*clusters*'),
+           'row_ring:*clusters*', **CLUSTER),
     Mutant('cluster-state-without-warp', RING, 'the block\'s state is sent before it is there',
            '      x.own = s;\n    }\n    __syncwarp();\n', '      x.own = s;\n    }\n',
-           'row_ring:*clusters* row_ring.watch:*clusters*'),
+           'row_ring:*clusters* row_ring.watch:*clusters*', **CLUSTER),
     Mutant('cluster-left-too-early', RING, 'a block ends while others still send it their states',
            '  if constexpr (kCluster) sync_cluster();  //', '  //',
-           'row_ring.watch:*clusters*'),
+           'row_ring.watch:*clusters*', **CLUSTER),
     Mutant('cluster-of-local-columns', RING, 'each block takes its columns for the row\'s first',
            'policy.apply(c, y, segment.begin + column);\n        if (out.whole(column)) {',
            'policy.apply(c, y, column);\n        if (out.whole(column)) {', 'row_ring:*clusters*',
-           first='host/labeled_rows.cu'),
+           **CLUSTER),
     Mutant('cluster-segment-short', TUNING, 'the last columns are in no segment',
            'segment = (room + cluster - 1) / cluster;', 'segment = room / cluster - 64;',
            'row_ring:*clusters* row_ring:row_ring_plan*'),
