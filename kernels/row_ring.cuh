@@ -275,6 +275,7 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
   if (warp == kWarps) {
     ring_copier<Policy, kThreads, kCluster>{a, x, ring, slots, packs_of_slot, lane}.run(begin,
                                                                                         stride);
+    // The block stays until all threads of the cluster have ended: they send it their states.
     if constexpr (kCluster) sync_cluster();
     return;
   }
@@ -344,7 +345,6 @@ __global__ void __launch_bounds__(kThreads + 32, kCluster ? 1 : detail::ring_blo
     }
   }
   end_whole_call<Policy, kThreads>(a, x.whole, thread, meeting{&x.met, lane});
-  if constexpr (kCluster) sync_cluster();  // until then others may send their states here
 }
 
 }  // namespace culoss::kernels

@@ -327,7 +327,7 @@ MUTANTS = [
            '      x.own = s;\n    }\n    __syncwarp();\n', '      x.own = s;\n    }\n',
            'row_ring:*clusters* row_ring.watch:*clusters*', **CLUSTER),
     Mutant('cluster-left-too-early', RING, 'a block ends while others still send it their states',
-           '  if constexpr (kCluster) sync_cluster();  //', '  //',
+           '    if constexpr (kCluster) sync_cluster();\n    return;', '    return;',
            'row_ring.watch:*clusters*', **CLUSTER),
     Mutant('cluster-of-local-columns', RING, 'each block takes its columns for the row\'s first',
            'policy.apply(c, y, segment.begin + column);\n        if (out.whole(column)) {',
