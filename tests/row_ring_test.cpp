@@ -376,7 +376,7 @@ wide_batch many_wide_rows(const loss_case& c, element type, std::int64_t cols, s
   labels[63] = cols;  // a bad one
   labels[static_cast<std::size_t>(rows) - 1] = 0;
   // In the first row one thread's columns alone count, of the last part, where it has fewer than
-  // others: the order in which it adds them shows.
+  // others; each of its packs has a larger maximum, so that it shows which it adds at once.
   const culoss::detail::parts_plan plan =
       culoss::detail::plan_parts(cols, static_cast<int>(format_of(type).bytes));
   const std::int64_t head = of_pack - 1, threads = culoss::detail::kPartThreads;
@@ -387,7 +387,10 @@ wide_batch many_wide_rows(const loss_case& c, element type, std::int64_t cols, s
   std::vector<double> row(static_cast<std::size_t>(cols), -std::numeric_limits<double>::infinity());
   for (std::int64_t k = begin + left % threads; k < begin + left; k += threads) {
     labels[0] = k * of_pack - head;
-    std::copy_n(w.p.row(0) + labels[0], of_pack, row.data() + labels[0]);
+    const double more = 0.01 * static_cast<double>(k - begin);
+    for (std::int64_t e = 0; e < of_pack; ++e) {
+      row[static_cast<std::size_t>(labels[0] + e)] = w.p.row(0)[labels[0] + e] + more;
+    }
   }
   std::copy(row.begin(), row.end(), w.p.row(0));
   w.p.labels = labels;

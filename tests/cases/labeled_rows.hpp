@@ -137,7 +137,7 @@ class labeled_rows_call : public loss_call<Call, T> {
     return wanted && this->has_values() ? size : -1;
   }
   array<T> elements() const {
-    return inner_ > 0 ? this->template vector_of<T>(rows_ * cols_) : this->template matrix_of<T>();
+    return inner_ > 0 ? this->template dense_matrix_of<T>() : this->template matrix_of<T>();
   }
   array_slot<T>& make_logits() {
     array_slot<T>& s = this->add("logits", elements());

@@ -133,6 +133,11 @@ class loss_call : public invocation {
   array<U> matrix_of() const {
     return {how_.where, rows_, cols_, how_.padding, how_.offset + how_.stagger * matrices_++};
   }
+  // Likewise without gaps between its rows.
+  template <class U>
+  array<U> dense_matrix_of() const {
+    return {how_.where, rows_ * cols_, how_.offset + how_.stagger * matrices_++};
+  }
   template <class U>
   array<U> vector_of(std::int64_t size) const {
     return size < 0 ? array<U>() : array<U>(how_.where, size, how_.offset);
