@@ -412,6 +412,22 @@ TEST_P(info_nce_device_arguments, of_info_nce) {
               "workspace.bytes is " + std::to_string(least - 1) + ", must be at least " +
                   std::to_string(least),
               status_code::workspace_too_small);
+      // One row and one key, whose pitch nobody needs, but 32 bits must hold.
+      const auto pitch = [&refused](auto matrix_of, const char* what) {
+        refused(
+            [&](args& a) {
+              a.queries.rows = a.keys.rows = 1;
+              (a.*matrix_of).ld = std::int64_t{1} << 31;
+              a.negatives = a.own = {};
+              a.out = {.loss = a.out.loss};
+              a.options = {};
+              a.options.temperature = 1.0f;
+            },
+            std::string(what) + " is 2147483648, the kernels take at most 2147418112",
+            status_code::unsupported);
+      };
+      pitch(&args::queries, "the pitch of queries");
+      pitch(&args::keys, "the pitch of keys or negatives");
     }
     EXPECT_EQ(args(m).call().message(), std::string());
     synchronize(memory<W, T>::kSpace);

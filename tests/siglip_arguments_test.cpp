@@ -229,19 +229,23 @@ void check_device() {
       "workspace.bytes is " + std::to_string(least - 1) + ", must be at least " +
           std::to_string(least),
       status_code::workspace_too_small);
-  refused<args>(
-      m,
-      [](args& a) {
-        a.images.ld = std::int64_t{1} << 31;
-        a.images.rows = 1;
-        a.texts.rows = 1;
-        a.options = {};
-        a.options.temperature = a.options.bias = 1.0f;
-        a.out.grad_images = {};
-        a.out.grad_texts = {};
-      },
-      "the pitch of queries is 2147483648, the kernels take at most 2147418112",
-      status_code::unsupported);
+  const auto pitch = [&m](auto matrix_of, const char* what) {
+    refused<args>(
+        m,
+        [&](args& a) {
+          (a.*matrix_of).ld = std::int64_t{1} << 31;
+          a.images.rows = 1;
+          a.texts.rows = 1;
+          a.options = {};
+          a.options.temperature = a.options.bias = 1.0f;
+          a.out.grad_images = {};
+          a.out.grad_texts = {};
+        },
+        std::string(what) + " is 2147483648, the kernels take at most 2147418112",
+        status_code::unsupported);
+  };
+  pitch(&args::images, "the pitch of queries");
+  pitch(&args::texts, "the pitch of keys or negatives");
 }
 
 class siglip_arguments : public on_each_space {};
