@@ -269,9 +269,7 @@ MUTANTS = [
            '    packs.load(r, exists ? r.first.packs() : 0, lane);\n  };', 'row_ring.watch',
            first='host/labeled_rows.cu'),
     Mutant('turn-warp-parts', ROWS, 'lanes leave while others of their warp still shuffle',
-           'row - of_warp < end; row += kStep', 'row < end; row += kStep', 'row_ring',
-           'what has exited need not take part, and no lane that stays reads one that left: the '
-           'lanes of a row are all of one mind'),
+           'row - of_warp < end; row += kStep', 'row < end; row += kStep', 'row_ring'),
     Mutant('turn-into-the-next-block', ROWS, 'a block loads the first rows of the one behind it',
            '    const bool exists = row < end;\n    const row_of<Policy> r(a, exists ? row : 0);\n'
            '    const bool skipped',
