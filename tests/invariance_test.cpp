@@ -96,7 +96,7 @@ TEST_P(invariance, of_a_row_in_any_batch) {
       if (left_out(turn, type)) continue;
       for (const std::int64_t cols : width_of_each_plan(type)) {
         if (cols > 4000 && reduced_run()) continue;
-        const std::int64_t most = (reduced_run() ? 20000 : 40000) / cols;
+        const std::int64_t most = (reduced_run() ? 20000 : 72000) / cols;
         const problem neighbors = c->make({.type = type,
                                            .rows = std::clamp<std::int64_t>(most, 2, 300),
                                            .cols = cols,
